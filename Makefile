@@ -1,0 +1,67 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# No program here asks the network for news, tips or updates.
+export DVC_NO_ANALYTICS := 1
+export NO_ALBUMENTATIONS_UPDATE := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export BENTOML_DO_NOT_TRACK := True
+export PYTHONUNBUFFERED := 1
+export PYTHONWARNINGS := ignore::DeprecationWarning,ignore::FutureWarning
+
+.PHONY: help demo test lint format bench mlflow lock clean install
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(STAMP) ## from nothing to promoted models of both tasks, on the embedded digits
+	@python -m pipelines.digits
+	@python -m pipelines.config
+	@dvc repro --quiet 2> >(grep -v '^$$' >&2)
+	@python -m pipelines.summary
+
+test: $(STAMP) ## the whole test suite
+	@python -m pytest
+
+lint: $(STAMP) ## style, types, import contracts
+	@ruff check .
+	@ruff format --check .
+	@mypy
+	@lint-imports
+
+format: $(STAMP) ## mend what can be mended by itself
+	@ruff check --fix .
+	@ruff format .
+
+bench: $(STAMP) ## every benchmark; figures are printed beside their baselines
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; python "$$file"; done
+
+mlflow: $(STAMP) ## the MLflow UI on http://127.0.0.1:5000
+	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --workers 1 --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///mlruns/mlflow.db
+
+install: $(STAMP) ## the environment in .venv, from requirements.lock
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"error: Python {v[0]}.{v[1]} found\n  where:    {sys.executable}\n  expected: Python 3.11, 3.12 or 3.13\n  to do:    make PYTHON=python3.12 ...")'
+	@echo "installing into $(VENV) (once; 6 GB, the CUDA libraries of torch among them)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@# uv itself comes first, in the version and with the hashes of the lock.
+	@awk '/^uv==/ {on=1} on {print} on && !/\\$$/ {exit}' requirements.lock > $(VENV)/uv.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock
+	@$(BIN)/uv pip install --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+lock: ## write requirements.lock anew from pyproject.toml
+	@uv pip compile pyproject.toml --extra pipeline --extra serve --extra openvino --group dev --universal \
+		--python-version 3.11 --generate-hashes --no-annotate --no-header --output-file requirements.lock
+
+clean: ## remove what the pipeline derived; data, models and the environment stay
+	@rm -rf build reports .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,54 @@
+"""Recompose params.yaml, the file DVC watches, from conf/; a no-op inside `dvc exp run`, which has just composed it."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from pathlib import Path
+
+import yaml
+
+from pipelines.stage import guarded
+from visionloop.config import PARAMS, compose, to_yaml, validate
+from visionloop.core.errors import ConfigError
+from visionloop.core.files import write_text
+
+MARKER = Path("build/config.ok")
+
+
+def main() -> None:
+    """Write params.yaml if conf/ says something else, and show what changed."""
+    path = Path(PARAMS)
+    old = path.read_text() if path.exists() else ""
+    if "DVC_EXP_NAME" in os.environ:
+        values = yaml.safe_load(old)
+        validate(values, root=Path.cwd(), where=str(path))
+        line = "composed by dvc exp run"
+    else:
+        values = compose(Path("conf"))
+        validate(values, root=Path.cwd(), where="conf")
+        line = _rewrite(path, old, to_yaml(values))
+        if old and "DVC_ROOT" in os.environ and yaml.safe_load(old).get("tasks") != values["tasks"]:
+            raise ConfigError(
+                "the list of tasks in conf/ has changed",
+                where="setting tasks",
+                expected="the list DVC read when it started",
+                action="run `dvc repro` again; params.yaml is up to date now",
+            )
+    write_text(MARKER, "ok\n")
+    print(f"config: {line}")
+
+
+def _rewrite(path: Path, old: str, new: str) -> str:
+    if new == old:
+        return "params.yaml is up to date"
+    write_text(path, new)
+    changes = difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=0)
+    lines = [line for line in changes if line[:2] not in ("--", "++", "@@")]
+    shown = lines if len(lines) <= 40 else [f"{len(lines)} lines"]
+    return "params.yaml recomposed from conf/\n" + "\n".join(f"  {line}" for line in shown)
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

@@ -1,0 +1,68 @@
+"""What every stage's command line shares: settings, lock, log, errors, one line at the end."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from visionloop.config import Config, load_config
+from visionloop.core.errors import VisionloopError
+from visionloop.core.files import workspace_lock
+
+Stage = Callable[[Config], str]
+"""A stage's work on the selected task; returns the line to print."""
+
+
+def run(stage: Stage, *, name: str, argv: Sequence[str] | None = None) -> int:
+    """Run one stage from the command line.
+
+    Args:
+        stage: The work.
+        name: Name of the stage, for messages.
+        argv: Hydra overrides, and `--params FILE` to read a composed file; `sys.argv` by default.
+
+    Returns:
+        Exit status: 0, 1 for an error of the user's, 130 after Ctrl-C.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m pipelines.{name}",
+        description=f"The {name} stage of the selected task.",
+        epilog="example: task=detection training.max_epochs=3 experiment=bccd",
+    )
+    parser.add_argument("--params", type=Path, help="read this composed file instead of conf/ (what DVC does)")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="Hydra overrides")
+    arguments = parser.parse_args(argv)
+    return guarded(lambda: _run(stage, name, load_config(arguments.overrides, params=arguments.params)))
+
+
+def _run(stage: Stage, name: str, config: Config) -> None:
+    label = f"{name}@{config.general.task}"
+    started = time.perf_counter()
+    with workspace_lock(config.root / config.general.build):
+        line = stage(config)
+    print(f"{label}: {line} ({time.perf_counter() - started:.1f} s)", flush=True)
+
+
+def guarded(work: Callable[[], None]) -> int:
+    """Run `work`; a user's error is printed without a stack trace.
+
+    Returns:
+        Exit status.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    warnings.simplefilter("ignore", DeprecationWarning)
+    warnings.simplefilter("ignore", FutureWarning)
+    try:
+        work()
+    except VisionloopError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 130 if type(error).__name__ == "TrainingInterrupted" else 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; nothing half-written was left behind", file=sys.stderr)
+        return 130
+    return 0

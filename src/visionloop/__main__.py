@@ -1,0 +1,6 @@
+"""`python -m visionloop`."""
+
+from visionloop.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""The engines that run a bundle's graph: ONNX Runtime, OpenVINO, torch. Equal within tolerance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from visionloop.artifact.bundle import GRAPH, WEIGHTS, Bundle
+from visionloop.core.errors import ConfigError, ModelError
+from visionloop.core.settings import Settings, parse_settings
+
+RuntimeName = Literal["onnxruntime", "openvino", "torch"]
+
+
+class RuntimeSettings(Settings):
+    """Which engine runs the graph, and on what."""
+
+    engine: RuntimeName = "onnxruntime"
+    """`onnxruntime` (CPU, CUDA), `openvino` (CPU; extra `openvino`), `torch` (extra `train`)."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where to run; `cuda` needs ONNX Runtime's GPU build or torch."""
+    threads: int = Field(default=0, ge=0, le=256)
+    """Threads of one inference; 0 lets the engine take all cores."""
+    batch_size: int = Field(default=16, ge=1, le=1024)
+    """Images put through the graph at once."""
+
+
+class Runtime(Protocol):
+    """A loaded graph."""
+
+    def run(self, images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[Any]]:
+        """Outputs by name for uint8 [N,H,W,3]."""
+        ...
+
+
+def open_runtime(bundle: Bundle, settings: RuntimeSettings) -> Runtime:
+    """Load the bundle's graph into the engine of choice.
+
+    Raises:
+        ConfigError: the engine is not installed, or does not run on that device.
+        ModelError: the engine cannot load the graph.
+    """
+    try:
+        return _RUNTIMES[settings.engine](bundle, settings)
+    except ImportError as error:
+        extra = {"openvino": "openvino", "torch": "train"}.get(settings.engine, "serve")
+        raise ConfigError(
+            f"the engine {settings.engine!r} is not installed ({error.name} is missing)",
+            where="setting runtime.engine",
+            expected="an installed engine",
+            action=f"install visionloop[{extra}], or choose runtime.engine=onnxruntime",
+        ) from None
+
+
+class OnnxGraph:
+    """A graph file in ONNX Runtime."""
+
+    def __init__(self, path: Path, outputs: Sequence[str], settings: RuntimeSettings) -> None:
+        import onnxruntime as ort
+
+        providers = ["CPUExecutionProvider"]
+        if settings.device == "cuda":
+            if "CUDAExecutionProvider" not in ort.get_available_providers():
+                raise _no_cuda("onnxruntime", "the package onnxruntime-gpu with a CUDA device")
+            providers.insert(0, "CUDAExecutionProvider")
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = settings.threads
+        options.log_severity_level = 3
+        # Spinning threads of several workers fight for the same cores.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = ort.InferenceSession(str(path), options, providers=providers)
+        except Exception as error:  # onnxruntime raises its own untyped errors
+            raise _broken_graph(path, error) from None
+        self._names = outputs
+
+    def run(self, images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[Any]]:
+        """Outputs by name for uint8 [N,H,W,3]."""
+        return dict(zip(self._names, self._session.run(list(self._names), {"images": images}), strict=True))
+
+
+class _OpenVino:
+    def __init__(self, bundle: Bundle, settings: RuntimeSettings) -> None:
+        import openvino as ov
+
+        if settings.device != "cpu":
+            raise _no_cuda("openvino", "runtime.device=cpu")
+        core = ov.Core()
+        # fp32 on purpose: on CPUs with bf16 units OpenVINO would choose bf16, and answers would differ by machine.
+        config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        if settings.threads:
+            config["INFERENCE_NUM_THREADS"] = settings.threads
+        try:
+            self._model = core.compile_model(str(bundle.root / GRAPH), "CPU", config)
+        except RuntimeError as error:
+            raise _broken_graph(bundle.root / GRAPH, error) from None
+        self._names = bundle.manifest.outputs
+
+    def run(self, images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[Any]]:
+        result = self._model([images])
+        return {name: np.array(result[name]) for name in self._names}
+
+
+class _Torch:
+    def __init__(self, bundle: Bundle, settings: RuntimeSettings) -> None:
+        import torch
+        from safetensors.torch import load_file
+
+        from visionloop.task import load_task
+
+        if settings.device == "cuda" and not torch.cuda.is_available():
+            raise _no_cuda("torch", "a CUDA device")
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        manifest = bundle.manifest
+        task = load_task(manifest.task)
+        where = str(bundle.root)
+        # The bundle's own weights follow; fetching pretrained ones first would need the network.
+        model = parse_settings(task.model_settings, manifest.model | {"weights": None}, where=where)
+        augment = task.augment_settings()
+        learner = task.learner(model, augment, num_classes=len(manifest.classes), recipe=manifest.recipe)
+        learner.module.load_state_dict(load_file(bundle.root / WEIGHTS))
+        self._device = torch.device(settings.device)
+        self._graph = learner.graph().eval().to(self._device)
+        self._names = manifest.outputs
+
+    def run(self, images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[Any]]:
+        import torch
+
+        with torch.inference_mode():
+            outputs = self._graph(torch.from_numpy(images).to(self._device))
+        return {name: value.cpu().numpy() for name, value in zip(self._names, outputs, strict=True)}
+
+
+def _open_onnx(bundle: Bundle, settings: RuntimeSettings) -> Runtime:
+    return OnnxGraph(bundle.root / GRAPH, bundle.manifest.outputs, settings)
+
+
+_RUNTIMES: dict[RuntimeName, Callable[[Bundle, RuntimeSettings], Runtime]] = {
+    "onnxruntime": _open_onnx,
+    "openvino": _OpenVino,
+    "torch": _Torch,
+}
+
+
+def _no_cuda(engine: str, expected: str) -> ConfigError:
+    return ConfigError(
+        f"{engine} has no CUDA device here",
+        where="setting runtime.device",
+        expected=expected,
+        action="set runtime.device=cpu, or install what is expected",
+    )
+
+
+def _broken_graph(path: Path, error: Exception) -> ModelError:
+    return ModelError(
+        f"the graph cannot be loaded: {str(error).splitlines()[0][:200]}",
+        where=str(path),
+        expected="a graph that this engine's version understands",
+        action="export the bundle again with the installed versions",
+    )

@@ -1,0 +1,1 @@
+"""What everything stands on: errors, settings, files, images. Imports nothing else of visionloop."""

@@ -1,0 +1,226 @@
+"""The one image decoder and the one recipe from an image to a model's input."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+from pydantic import Field
+
+from visionloop.core.errors import ImageError
+from visionloop.core.settings import Settings
+
+ImageArray = npt.NDArray[np.uint8]
+"""uint8 [H,W,3], RGB, upright."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+"""Pillow's names of the formats we accept."""
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+"""File name endings under which a source is searched for images."""
+
+MAX_PIXELS = 64_000_000
+"""Images with more pixels are refused before they are decoded."""
+
+_BACKGROUND = (255, 255, 255)
+"""Colour under transparent pixels."""
+
+_RESAMPLING = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+
+
+def decode_image(data: bytes, *, where: str = "image", max_pixels: int = MAX_PIXELS) -> ImageArray:
+    """Decode a still image into upright RGB.
+
+    EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled to 8 bits, and
+    CMYK, palette and grey become RGB.
+
+    Args:
+        data: The file's bytes.
+        where: Name of the file or record, for the error.
+        max_pixels: Largest width x height that is decoded.
+
+    Returns:
+        uint8 [H,W,3], RGB, contiguous.
+
+    Raises:
+        ImageError: empty, not an accepted format, animated, larger than `max_pixels`, or damaged.
+    """
+    with _open(data, where) as image:
+        width, height = image.size
+        if width * height > max_pixels:
+            raise ImageError(
+                f"the image is {width} x {height} pixels",
+                code="too_large",
+                where=where,
+                expected=f"at most {max_pixels:,} pixels",
+                action="scale the image down",
+            )
+        if getattr(image, "n_frames", 1) > 1:
+            raise ImageError(
+                "the image is animated",
+                code="animated",
+                where=where,
+                expected="a single still image",
+                action="save the frame that is meant as an image of its own",
+            )
+        try:
+            return _to_rgb(image)
+        except (OSError, SyntaxError, ValueError, EOFError) as error:
+            raise ImageError(
+                f"the image data is damaged ({error})",
+                code="truncated",
+                where=where,
+                expected="a complete image file",
+                action="replace the file by an intact copy or leave it out",
+            ) from None
+
+
+def image_size(data: bytes, *, where: str = "image") -> tuple[int, int]:
+    """Width and height in pixels of the upright image, from the header alone."""
+    with _open(data, where) as image:
+        width, height = image.size
+        orientation = image.getexif().get(0x0112, 1)
+    return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
+
+
+def _open(data: bytes, where: str) -> Image.Image:
+    if not data:
+        raise ImageError(
+            "the file is empty", code="empty", where=where, expected="an image", action="replace or remove the file"
+        )
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns at its own pixel limit; ours is checked by the caller, before decoding.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError:
+        raise ImageError(
+            "the header announces more pixels than any decoder here accepts",
+            code="too_large",
+            where=where,
+            expected=f"at most {MAX_PIXELS:,} pixels",
+            action="scale the image down",
+        ) from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
+        raise ImageError(
+            "the bytes are not an image in an accepted format",
+            code="unsupported_format",
+            where=where,
+            expected="one of " + ", ".join(FORMATS),
+            action="convert the file to JPEG or PNG, or remove it",
+        ) from None
+
+
+def _to_rgb(image: Image.Image) -> ImageArray:
+    image.load()
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I") or upright.mode == "F":
+        # 16-bit grey: Pillow's own conversion saturates at 255 instead of scaling.
+        values = np.asarray(upright, dtype=np.float64)
+        grey = np.clip(values / 257.0 + 0.5, 0, 255).astype(np.uint8)
+        return np.ascontiguousarray(np.repeat(grey[:, :, None], 3, axis=2))
+    if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
+        layer = upright.convert("RGBA")
+        canvas = Image.new("RGBA", layer.size, (*_BACKGROUND, 255))
+        upright = Image.alpha_composite(canvas, layer)
+    return np.array(upright.convert("RGB"), dtype=np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where an image lies inside the model's input: x_input = x_image * scale_x + offset_x, likewise y.
+
+    Attributes:
+        width, height: Size of the upright image in pixels.
+        scale_x, scale_y: Input pixels per image pixel.
+        offset_x, offset_y: Input pixels left of and above the image; negative where it is cropped.
+    """
+
+    width: int
+    height: int
+    scale_x: float
+    scale_y: float
+    offset_x: float
+    offset_y: float
+
+    def to_input(self, boxes_xyxy: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+        """Boxes [N,4] in image pixels to input pixels (not clipped)."""
+        return (np.asarray(boxes_xyxy, np.float64).reshape(-1, 4) * self._scale + self._offset).astype(np.float32)
+
+    def to_image(self, boxes_xyxy: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+        """Boxes [N,4] in input pixels to image pixels, clipped to the image."""
+        boxes = (np.asarray(boxes_xyxy, np.float64).reshape(-1, 4) - self._offset) / self._scale
+        return np.clip(boxes, 0.0, [self.width, self.height, self.width, self.height]).astype(np.float32)
+
+    @property
+    def _scale(self) -> npt.NDArray[np.float64]:
+        return np.array([self.scale_x, self.scale_y, self.scale_x, self.scale_y])
+
+    @property
+    def _offset(self) -> npt.NDArray[np.float64]:
+        return np.array([self.offset_x, self.offset_y, self.offset_x, self.offset_y])
+
+
+class Recipe(Settings):
+    """How an image becomes a model's input; data inside the bundle, applied by `apply` everywhere."""
+
+    height: int = Field(default=224, ge=8, le=4096)
+    """Input height in pixels."""
+    width: int = Field(default=224, ge=8, le=4096)
+    """Input width in pixels."""
+    resize: Literal["stretch", "letterbox", "center_crop"] = "stretch"
+    """`stretch` ignores the aspect; `letterbox` keeps it and pads; `center_crop` keeps it and cuts the longer side."""
+    interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
+    """Resampling filter; bilinear and bicubic are antialiased."""
+    pad_value: int = Field(default=114, ge=0, le=255)
+    """Grey value beside a letterboxed image."""
+
+    def apply(self, image: ImageArray) -> tuple[ImageArray, Placement]:
+        """Bring an image to the input size.
+
+        Args:
+            image: uint8 [H,W,3].
+
+        Returns:
+            uint8 [height,width,3], and where the image lies inside it.
+        """
+        height, width = image.shape[:2]
+        place = self.place(width, height)
+        if (height, width) == (self.height, self.width):
+            return np.ascontiguousarray(image), place
+        scaled_w = max(1, round(width * place.scale_x))
+        scaled_h = max(1, round(height * place.scale_y))
+        picture = Image.fromarray(image)
+        if (scaled_w, scaled_h) != (width, height):
+            picture = picture.resize((scaled_w, scaled_h), _RESAMPLING[self.interpolation])
+        if (scaled_w, scaled_h) == (self.width, self.height):
+            return np.asarray(picture), place
+        canvas = Image.new("RGB", (self.width, self.height), (self.pad_value,) * 3)
+        canvas.paste(picture, (round(place.offset_x), round(place.offset_y)))
+        return np.asarray(canvas), place
+
+    def place(self, width: int, height: int) -> Placement:
+        """The placement of an upright image of `width` x `height` pixels."""
+        if self.resize == "stretch":
+            return Placement(width, height, self.width / width, self.height / height, 0.0, 0.0)
+        ratios = (self.width / width, self.height / height)
+        scale = min(ratios) if self.resize == "letterbox" else max(ratios)
+        scaled_w, scaled_h = max(1, round(width * scale)), max(1, round(height * scale))
+        # The scale of the pixels as they were rounded, so that boxes map back without drift.
+        return Placement(
+            width,
+            height,
+            scaled_w / width,
+            scaled_h / height,
+            float((self.width - scaled_w) // 2),
+            float((self.height - scaled_h) // 2),
+        )

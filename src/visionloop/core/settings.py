@@ -1,0 +1,97 @@
+"""Settings: frozen, unknown keys forbidden, every mistake reported at once with its dotted key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from visionloop.core.errors import ConfigError, near_matches
+
+
+class Settings(BaseModel):
+    """Base of every component's settings.
+
+    Values are strict (no string for a number) but come through JSON, so that a YAML list may be a
+    tuple and an integer may stand for a float.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, validate_default=True, use_attribute_docstrings=True
+    )
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def parse_settings(cls: type[S], values: Mapping[str, Any], *, where: str, prefix: str = "") -> S:
+    """Validate plain values (as YAML or JSON gives them) into `cls`.
+
+    Args:
+        cls: The settings class.
+        values: JSON-like mapping.
+        where: The file or command the values come from, for the error.
+        prefix: Dotted key of this block inside the whole configuration, for the error.
+
+    Raises:
+        ConfigError: lists every unknown, missing or ill-typed key at once.
+    """
+    problems, parsed = collect_problems(cls, values, prefix=prefix)
+    if parsed is None:
+        raise settings_error(problems, where=where)
+    return parsed
+
+
+def settings_error(problems: list[str], *, where: str) -> ConfigError:
+    """One error for all `problems` (lines such as `training.lr: must be greater than 0, found -1`)."""
+    count = len(problems)
+    noun = "setting is" if count == 1 else "settings are"
+    return ConfigError(
+        f"{count} {noun} wrong:\n" + "\n".join(f"  - {line}" for line in problems),
+        where=where,
+        expected="the keys, types and ranges of docs/configuration.md",
+        action="correct the keys above; nothing has been run or written",
+    )
+
+
+def collect_problems(cls: type[S], values: Mapping[str, Any], *, prefix: str = "") -> tuple[list[str], S | None]:
+    """As `parse_settings`, but returns the problem lines, so that several blocks can be reported together."""
+    try:
+        payload = json.dumps(values)
+    except (TypeError, ValueError) as error:
+        return [f"{prefix or '(root)'}: {error}"], None
+    try:
+        return [], cls.model_validate_json(payload)
+    except ValidationError as error:
+        lines = [_problem(cls, dict(item), prefix) for item in error.errors(include_url=False)]
+        return lines, None
+
+
+def _problem(cls: type[BaseModel], item: dict[str, Any], prefix: str) -> str:
+    location = [str(part) for part in item["loc"]]
+    key = ".".join(([prefix] if prefix else []) + location) or "(root)"
+    if item["type"] == "extra_forbidden":
+        owner = _owner(cls, location[:-1])
+        known = list(owner.model_fields) if owner is not None else []
+        return f"{key}: unknown key; {near_matches(location[-1], known)}"
+    if item["type"] == "missing":
+        return f"{key}: missing"
+    found = item.get("input")
+    message = str(item["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    if not message.startswith(("must", "expected")):
+        message = f"must be {message}"
+    return f"{key}: {message}, found {found!r} ({type(found).__name__})"
+
+
+def _owner(cls: type[BaseModel], path: list[str]) -> type[BaseModel] | None:
+    """The settings class that owns the key at `path`, or None where the path leaves plain nesting."""
+    owner: type[BaseModel] = cls
+    for part in path:
+        field = owner.model_fields.get(part)
+        annotation = field.annotation if field is not None else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return None
+        owner = annotation
+    return owner

@@ -1,0 +1,1 @@
+"""Sources, the canonical dataset, its checks and splits. Knows no task."""

@@ -1,0 +1,134 @@
+"""The numbers of one evaluation: what the gate judges, what is stored beside a registered model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from visionloop.core import files
+from visionloop.core.errors import DataError
+
+SUMMARY = "evaluation.json"
+PER_IMAGE = "per_image.npz"
+METRICS = "metrics.json"
+_IDS = "sample_ids"
+_ARRAYS = ("sample_ids", "per_image")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationSummary:
+    """One bundle's numbers on one split of one dataset.
+
+    Attributes:
+        task: The task's name.
+        primary_metric: Key of `metrics` that models are compared by; higher is better.
+        metrics: Name to value in [0, 1]; None where undefined, NaN where the computation broke down.
+        per_class: One row a class: `class`, `support`, then metrics.
+        per_image: Name to float64 [N] contributions, in the order of `sample_ids`.
+        sample_ids: The evaluated images, length N.
+        dataset: Name of the dataset.
+        dataset_hash: Content hash of the dataset.
+        split: The evaluated split.
+        classes: Names in the order of their ids.
+        bundle_digest: The bundle's identity.
+        parity_passed: Whether the bundle's graph was proven to be the trained network.
+        model_mb: Size of the graph in megabytes (10**6 bytes).
+        latency_ms: Milliseconds per image from file bytes to prediction, median over batches.
+        runtime: The engine, device, threads and batch size the numbers were measured with.
+    """
+
+    task: str
+    primary_metric: str
+    metrics: dict[str, float | None]
+    per_class: list[dict[str, Any]]
+    per_image: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    sample_ids: tuple[str, ...]
+    dataset: str
+    dataset_hash: str
+    split: str
+    classes: tuple[str, ...]
+    bundle_digest: str
+    parity_passed: bool
+    model_mb: float
+    latency_ms: float
+    runtime: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def num_images(self) -> int:
+        """Images evaluated."""
+        return len(self.sample_ids)
+
+    def flat_metrics(self) -> dict[str, float]:
+        """Scalars only, finite only: what `dvc metrics` and MLflow take."""
+        numbers = {name: value for name, value in self.metrics.items() if value is not None and math.isfinite(value)}
+        return numbers | {
+            "num_images": self.num_images,
+            "latency_ms": round(self.latency_ms, 3),
+            "model_mb": round(self.model_mb, 3),
+        }
+
+    def same_images(self, other: EvaluationSummary) -> bool:
+        """Whether both were measured on the same images of the same version of a dataset."""
+        return (
+            self.dataset_hash == other.dataset_hash
+            and self.split == other.split
+            and self.sample_ids == other.sample_ids
+        )
+
+    def write(self, folder: Path) -> None:
+        """Write `evaluation.json`, `metrics.json` and `per_image.npz` into an existing folder."""
+        record = {key: value for key, value in asdict(self).items() if key not in _ARRAYS}
+        record["num_images"] = self.num_images
+        record["not_finite"] = [
+            name for name, value in self.metrics.items() if value is not None and not math.isfinite(value)
+        ]
+        files.write_json(folder / SUMMARY, _jsonable(record))
+        files.write_json(folder / METRICS, self.flat_metrics())
+        arrays: dict[str, Any] = {f"image_{name}": values for name, values in self.per_image.items()}
+        np.savez_compressed(folder / PER_IMAGE, **{_IDS: np.array(self.sample_ids, dtype=np.str_)}, **arrays)
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read what `write` wrote.
+
+        Raises:
+            DataError: a file is missing or damaged.
+        """
+        record = files.read_json(folder / SUMMARY)
+        try:
+            with np.load(folder / PER_IMAGE, allow_pickle=False) as arrays:
+                per_image = {name.removeprefix("image_"): arrays[name] for name in arrays.files if name != _IDS}
+                sample_ids = tuple(str(name) for name in arrays[_IDS])
+            return cls(**_fields(record), per_image=per_image, sample_ids=sample_ids)
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"the evaluation cannot be read: {error}",
+                where=str(folder),
+                expected=f"{SUMMARY} and {PER_IMAGE} as the evaluate stage writes them",
+                action="run the evaluate stage again",
+            ) from None
+
+
+def _fields(record: Mapping[str, Any]) -> dict[str, Any]:
+    metrics = dict(record["metrics"]) | dict.fromkeys(record["not_finite"], math.nan)
+    names = set(EvaluationSummary.__slots__) - {*_ARRAYS}
+    return {name: record[name] for name in names} | {"metrics": metrics, "classes": tuple(record["classes"])}
+
+
+def _jsonable(value: Any) -> Any:
+    """Plain JSON values: numpy scalars unwrapped, numbers that are not finite as None."""
+    if isinstance(value, Mapping):
+        return {str(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

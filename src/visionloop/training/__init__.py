@@ -1,0 +1,1 @@
+"""The generic training loop: Lightning around a task's learner. Knows no task, no platform tool."""

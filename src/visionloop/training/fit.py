@@ -1,0 +1,299 @@
+"""The training stage: a function from settings and a dataset to the best weights and their history."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.loggers import Logger
+from rich.console import Console
+from safetensors.torch import load_file, save_file
+
+from visionloop.core import files
+from visionloop.core.errors import DataError, VisionloopError
+from visionloop.core.images import Recipe
+from visionloop.core.settings import Settings, parse_settings
+from visionloop.data.samples import Dataset
+from visionloop.task import Learner, Task
+from visionloop.training.callbacks import AveragedWeights, History, StepSeed
+from visionloop.training.curves import training_curves
+from visionloop.training.datamodule import DataModule, InputSet
+from visionloop.training.module import VAL_PREFIX, TrainingModule
+from visionloop.training.settings import ResolvedHardware, TrainingSettings, resolve_hardware
+
+_log = logging.getLogger(__name__)
+WEIGHTS = "weights.safetensors"
+SUMMARY = "training.json"
+HISTORY = "history.csv"
+CURVES = "curves.png"
+
+
+class TrainingInterrupted(VisionloopError):
+    """Ctrl-C; the last whole epoch is kept and the same command continues from it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingResult:
+    """What a training left.
+
+    Attributes:
+        folder: With `weights.safetensors`, `training.json`, `history.csv`, `curves.png`.
+        metric: The best validation value of the primary metric.
+        best_epoch: From 1.
+        seconds: Wall time of the loop.
+    """
+
+    folder: Path
+    metric: float
+    best_epoch: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingPlan:
+    """Everything a training depends on; its hash names the training.
+
+    Attributes:
+        task: The task.
+        model: Of `task.model_settings`.
+        augment: Of `task.augment_settings`.
+        recipe: The model's input.
+        training: Optimizer, schedule, hardware.
+    """
+
+    task: Task
+    model: Settings
+    augment: Settings
+    recipe: Recipe
+    training: TrainingSettings
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-like: the settings by section."""
+        return {
+            "task": self.task.name,
+            "model": self.model.model_dump(mode="json"),
+            "augment": self.augment.model_dump(mode="json"),
+            "recipe": self.recipe.model_dump(mode="json"),
+            "training": self.training.model_dump(mode="json"),
+        }
+
+    def key(self, dataset: Dataset) -> str:
+        """Hash of the plan and the dataset's version: equal keys give equal trainings."""
+        return files.hash_json([self.describe(), dataset.info.content_hash])
+
+    def learner(self, num_classes: int) -> Learner:
+        """A fresh learner, its weights drawn with the plan's seed."""
+        torch.manual_seed(self.training.seed)
+        return self.task.learner(self.model, self.augment, num_classes=num_classes, recipe=self.recipe)
+
+
+def fit(
+    plan: TrainingPlan, dataset: Dataset, out_dir: Path, *, resume_dir: Path, loggers: list[Logger] | None = None
+) -> TrainingResult:
+    """Train, keep the weights of the best validation epoch, and write them with their history.
+
+    Args:
+        plan: What to train and how.
+        dataset: Canonical dataset with a train and a val split.
+        out_dir: Where the result appears, whole or not at all.
+        resume_dir: Where checkpoints of an unfinished training live; a training of the same plan and
+            dataset continues from them, another one starts afresh.
+        loggers: Lightning loggers for live metrics.
+
+    Raises:
+        DataError: a split is empty.
+        ModelError: the model cannot be built.
+        TrainingInterrupted: Ctrl-C.
+    """
+    _require_splits(dataset)
+    hardware = resolve_hardware(plan.training)
+    torch.set_num_threads(hardware.threads)
+    torch.set_float32_matmul_precision("high")
+    learner = plan.learner(len(dataset.classes))
+    data = _data(plan, dataset, learner, hardware)
+    key = plan.key(dataset)
+    checkpoint = _resumable(resume_dir, key)
+    steps = len(data.batches) * plan.training.max_epochs
+    module = TrainingModule(
+        plan.training, plan.task, learner, dataset.classes, (data.val.samples, data.val.placements), steps
+    )
+    history = History(resume_dir / HISTORY, VAL_PREFIX + plan.task.primary_metric)
+    best = ModelCheckpoint(
+        resume_dir, "best", monitor=VAL_PREFIX + plan.task.primary_metric, mode="max", enable_version_counter=False
+    )
+    last = ModelCheckpoint(resume_dir, "last", every_n_epochs=1, save_top_k=1, enable_version_counter=False)
+    trainer = _trainer(plan.training, hardware, [history, best, last], loggers or [], best.monitor or "")
+    started = time.perf_counter()
+    _run(trainer, module, data, checkpoint, resume_dir)
+    seconds = time.perf_counter() - started
+    summary = {
+        "key": key,
+        "plan": plan.describe(),
+        "dataset": {"name": dataset.info.name, "content_hash": dataset.info.content_hash},
+        "classes": list(dataset.classes),
+        "classes_hash": dataset.info.classes_hash,
+        "metric": best.monitor,
+        "value": float(best.best_model_score) if best.best_model_score is not None else 0.0,
+        "best_epoch": _epoch_of(best.best_model_path),
+        "epochs": trainer.current_epoch,
+        "hardware": hardware.model_dump(mode="json"),
+    }
+    with files.new_folder(out_dir) as folder:
+        save_file(_network_state(best.best_model_path), folder / WEIGHTS)
+        files.write_json(folder / SUMMARY, summary)
+        shutil.copy(resume_dir / HISTORY, folder / HISTORY)
+        (folder / CURVES).write_bytes(training_curves(history.rows, best.monitor or "", summary["best_epoch"]))
+    shutil.rmtree(resume_dir)
+    return TrainingResult(
+        folder=out_dir, metric=summary["value"], best_epoch=summary["best_epoch"], seconds=seconds
+    )
+
+
+def load_trained(task: Task, folder: Path, dataset: Dataset) -> tuple[Learner, Settings, Recipe, dict[str, Any]]:
+    """Rebuild the learner of a finished training.
+
+    Returns:
+        The learner with its weights, its model settings, its recipe, and the summary.
+
+    Raises:
+        DataError: the training saw other classes, or classes in another order, than `dataset` has.
+    """
+    summary = files.read_json(folder / SUMMARY)
+    if summary["classes_hash"] != dataset.info.classes_hash:
+        trained, found = summary["classes"], list(dataset.classes)
+        raise DataError(
+            f"checkpoint and dataset differ in their classes: only in the checkpoint {sorted(set(trained) - set(found))}, "
+            f"only in the dataset {sorted(set(found) - set(trained))}",
+            where=f"{folder / SUMMARY} and {dataset.root / 'dataset.json'}",
+            expected="the same classes in the same order",
+            action="train again on this dataset, or prepare the dataset the checkpoint was trained on",
+        )
+    plan, where = summary["plan"], str(folder / SUMMARY)
+    # The trained weights follow; fetching pretrained ones first would need the network.
+    model = parse_settings(task.model_settings, plan["model"] | {"weights": None}, where=where)
+    augment = parse_settings(task.augment_settings, plan["augment"], where=where)
+    recipe = parse_settings(Recipe, plan["recipe"], where=where)
+    learner = task.learner(model, augment, num_classes=len(dataset.classes), recipe=recipe)
+    learner.module.load_state_dict(load_file(folder / WEIGHTS))
+    return learner, model, recipe, summary
+
+
+def _require_splits(dataset: Dataset) -> None:
+    for split in ("train", "val"):
+        if not dataset.info.split_counts.get(split):
+            raise DataError(
+                f"the {split} split is empty",
+                where=str(dataset.root),
+                expected="at least one sample to train on and one to validate on",
+                action="add images, or raise data.split.val_fraction and run the prepare stage again",
+            )
+
+
+def _data(plan: TrainingPlan, dataset: Dataset, learner: Learner, hardware: ResolvedHardware) -> DataModule:
+    settings = plan.training
+    train = InputSet(dataset, "train", learner, plan.recipe, seed=settings.seed, cache_mb=settings.cache_mb)
+    val = InputSet(dataset, "val", learner, plan.recipe, seed=None, cache_mb=settings.cache_mb)
+    return DataModule(
+        train, val, learner, batch_size=settings.batch_size, workers=hardware.workers, seed=settings.seed
+    )
+
+
+def _trainer(
+    settings: TrainingSettings,
+    hardware: ResolvedHardware,
+    callbacks: list[pl.Callback],
+    loggers: list[Logger],
+    monitor: str,
+) -> pl.Trainer:
+    # Averaging comes first: it swaps the averaged weights in before validation and checkpoints look.
+    first: list[pl.Callback] = [AveragedWeights(settings.ema_decay)] if settings.ema_decay else []
+    if settings.patience:
+        callbacks = [*callbacks, EarlyStopping(monitor, mode="max", patience=settings.patience, verbose=False)]
+    if Console(stderr=True).is_terminal:
+        callbacks = [*callbacks, RichProgressBar(leave=False)]
+    with _quiet_lightning():
+        return pl.Trainer(
+            accelerator="gpu" if hardware.device == "cuda" else "cpu",
+            devices=1,
+            precision="bf16-mixed" if hardware.precision == "bf16" else "32-true",
+            max_epochs=settings.max_epochs,
+            check_val_every_n_epoch=min(settings.validate_every, settings.max_epochs),
+            gradient_clip_val=settings.gradient_clip or None,
+            callbacks=[*first, StepSeed(settings.seed), *callbacks],
+            logger=loggers or False,
+            enable_progress_bar=any(isinstance(callback, RichProgressBar) for callback in callbacks),
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            reload_dataloaders_every_n_epochs=1,
+            use_distributed_sampler=False,
+            log_every_n_steps=1_000_000,
+        )
+
+
+def _run(trainer: pl.Trainer, module: TrainingModule, data: DataModule, checkpoint: Path | None, resume_dir: Path) -> None:
+    with _quiet_lightning():
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=str(checkpoint) if checkpoint else None)
+        except SystemExit:
+            # Lightning turns Ctrl-C into an exit after its own clean-up.
+            pass
+        except FloatingPointError as error:
+            shutil.rmtree(resume_dir, ignore_errors=True)
+            raise VisionloopError(
+                str(error),
+                where=f"epoch {trainer.current_epoch + 1}",
+                expected="a finite loss",
+                action="lower training.learning_rate, or set training.gradient_clip=1.0",
+            ) from None
+    if trainer.interrupted:
+        done = trainer.current_epoch
+        raise TrainingInterrupted(
+            f"interrupted in epoch {done + 1}",
+            where=str(resume_dir),
+            expected="the training to finish",
+            action=f"run the same command again: it continues after epoch {done}" if done else "run it again",
+        )
+
+
+def _resumable(resume_dir: Path, key: str) -> Path | None:
+    """The last checkpoint of an unfinished training with this key; leftovers of others are removed."""
+    marker, checkpoint = resume_dir / "key", resume_dir / "last.ckpt"
+    if marker.exists() and marker.read_text() == key and checkpoint.exists():
+        _log.info("continuing an interrupted training from %s", checkpoint)
+        return checkpoint
+    shutil.rmtree(resume_dir, ignore_errors=True)
+    files.write_text(marker, key)
+    return None
+
+
+def _load_checkpoint(path: str) -> dict[str, Any]:
+    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return checkpoint
+
+
+def _network_state(path: str) -> dict[str, torch.Tensor]:
+    prefix = "network."
+    state = _load_checkpoint(path)["state_dict"]
+    return {name.removeprefix(prefix): value.contiguous() for name, value in state.items() if name.startswith(prefix)}
+
+
+def _epoch_of(path: str) -> int:
+    return int(_load_checkpoint(path)["epoch"]) + 1
+
+
+class _quiet_lightning(warnings.catch_warnings):
+    """Lightning's advice on workers, tips and hardware banners are not for the user of a pipeline."""
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        warnings.simplefilter("ignore")
+        for name in ("pytorch_lightning", "lightning", "lightning.pytorch", "lightning_fabric"):
+            logging.getLogger(name).setLevel(logging.ERROR)
