@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -91,7 +92,8 @@ class EvaluationSummary:
         files.write_json(folder / SUMMARY, _jsonable(record))
         files.write_json(folder / METRICS, self.flat_metrics())
         arrays: dict[str, Any] = {f"image_{name}": values for name, values in self.per_image.items()}
-        np.savez_compressed(folder / PER_IMAGE, **{_IDS: np.array(self.sample_ids, dtype=np.str_)}, **arrays)
+        arrays[_IDS] = np.array(self.sample_ids, dtype=np.str_)
+        np.savez_compressed(folder / PER_IMAGE, **arrays)
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -106,7 +108,7 @@ class EvaluationSummary:
                 per_image = {name.removeprefix("image_"): arrays[name] for name in arrays.files if name != _IDS}
                 sample_ids = tuple(str(name) for name in arrays[_IDS])
             return cls(**_fields(record), per_image=per_image, sample_ids=sample_ids)
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
             raise DataError(
                 f"the evaluation cannot be read: {error}",
                 where=str(folder),
