@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
+from pathlib import Path
 
 from pipelines.stage import run
-from visionloop.config import Config, project_root
+from visionloop.config import Config
 
 
 def stage(config: Config) -> str:
     """Train the selected task's model."""
     from visionloop.data.samples import Dataset
+    from visionloop.registry.connection import project_root
     from visionloop.registry.runs import training_logger
     from visionloop.training.fit import CURVES, HISTORY, TrainingPlan, fit
 
@@ -20,8 +23,13 @@ def stage(config: Config) -> str:
         task=block.task, model=block.model, augment=block.augment, recipe=block.recipe, training=block.training
     )
     dataset = Dataset.open(config.build("dataset"))
-    with training_logger(config.general.registry, project_root(), plan=plan.describe(), key=plan.key(dataset),
-                         dataset=dataset.info) as logger:
+    with training_logger(
+        config.general.registry,
+        project_root(os.environ, Path.cwd()),
+        plan=plan.describe(),
+        key=plan.key(dataset),
+        dataset=dataset.info,
+    ) as logger:
         result = fit(plan, dataset, config.build("model"), resume_dir=config.build("resume"), loggers=[logger])
     config.reports().mkdir(parents=True, exist_ok=True)
     for name in (HISTORY, CURVES):

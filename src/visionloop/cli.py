@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from visionloop import __version__
-from visionloop.core.errors import ImageError, VisionloopError
+from visionloop.core.errors import ImageError, RegistryError, VisionloopError
+
+if TYPE_CHECKING:
+    from visionloop.registry.settings import RegistrySettings
 
 
 class _Group(click.Group):
@@ -36,7 +41,9 @@ def main() -> None:
 @click.option("--model", "-m", help="A bundle's folder, a task's name (its champion), or MODEL@ALIAS or MODEL/VERSION.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for pictures with labels or boxes drawn.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of a table.")
-@click.option("--engine", type=click.Choice(["onnxruntime", "openvino", "torch"]), default="onnxruntime", show_default=True)
+@click.option(
+    "--engine", type=click.Choice(["onnxruntime", "openvino", "torch"]), default="onnxruntime", show_default=True
+)
 @click.option("--threads", type=click.IntRange(0), default=0, help="Threads of one inference; 0 takes all cores.")
 def predict(
     images: Sequence[Path], model: str | None, out: Path | None, as_json: bool, engine: Any, threads: int
@@ -120,7 +127,92 @@ def _bundle_folder(model: str | None) -> Path:
     """The folder of the bundle that `--model` names: a folder itself, else a version in the registry."""
     if model is not None and (Path(model) / "bundle.json").is_file():
         return Path(model)
-    raise NotImplementedError
+    from visionloop.registry.models import fetch_bundle
+
+    settings, root = _registry()
+    name, alias = _registered(model)
+    return fetch_bundle(settings, root, name, alias, root / "build" / "fetched")
+
+
+def _registered(model: str | None) -> tuple[str, str]:
+    """Name and alias or version of `NAME`, `NAME@ALIAS`, `NAME/VERSION`; a task's name means its champion."""
+    from visionloop.registry.models import list_models
+
+    name, alias = model or "", "champion"
+    for separator in "@/":
+        if separator in name:
+            name, alias = name.rsplit(separator, 1)
+    settings, root = _registry()
+    rows = list_models(settings, root)
+    champions = {row.model for row in rows if "champion" in row.aliases}
+    matches = [row for row in sorted(champions) if not name or row == name or row.endswith(f"-{name}")]
+    if name in {row.model for row in rows}:
+        return name, alias
+    if len(matches) == 1:
+        return matches[0], alias
+    raise RegistryError(
+        f"{'no model is named' if name else 'several champions, or none;'} {model or 'name one'}"
+        if not matches
+        else f"{len(matches)} champions fit",
+        where="option --model",
+        expected=", ".join(sorted(champions)) or "a bundle's folder, or a registered model",
+        action="name a model with --model, or run `make demo` first" if not champions else "name one with --model",
+    )
+
+
+def _registry() -> tuple[RegistrySettings, Path]:
+    """The registry of the project in the working directory."""
+    from visionloop.config import load_config
+
+    root = Path.cwd()
+    return load_config(root=root).general.registry, root
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
+def models(as_json: bool) -> None:
+    """List registered models: versions, aliases, metrics, the gate's decision."""
+    from visionloop.registry.models import list_models
+    from visionloop.registry.render import models_json, models_table
+
+    rows = list_models(*_registry())
+    if as_json:
+        click.echo(models_json(rows))
+    elif not rows:
+        click.echo("no model is registered yet; `dvc repro` registers what it trains")
+    else:
+        from rich.console import Console
+
+        Console().print(models_table(rows))
+
+
+@main.command()
+@click.argument("model")
+@click.argument("version", required=False)
+@click.option("--why", default="by hand", show_default=True, help="Reason, for the audit.")
+@click.option("--force", is_flag=True, help="Promote although the gate refused; the audit says so.")
+def promote(model: str, version: str | None, why: str, force: bool) -> None:
+    """Make VERSION of MODEL (its challenger by default) the champion, if the gate allows it."""
+    from visionloop.registry.champions import promote_by_hand
+    from visionloop.registry.render import change_line
+
+    settings, root = _registry()
+    change = promote_by_hand(
+        settings, root, model, version, who=getpass.getuser(), why=why, now=datetime.now(UTC), force=force
+    )
+    click.echo(change_line(change))
+
+
+@main.command()
+@click.argument("model")
+@click.option("--why", default="by hand", show_default=True, help="Reason, for the audit.")
+def rollback(model: str, why: str) -> None:
+    """Make the previous champion of MODEL the champion again."""
+    from visionloop.registry.champions import rollback as roll_back
+    from visionloop.registry.render import change_line
+
+    settings, root = _registry()
+    click.echo(change_line(roll_back(settings, root, model, who=getpass.getuser(), why=why, now=datetime.now(UTC))))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ section's name concerns that task: `task=detection training.max_epochs=3` means
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -264,9 +263,3 @@ def _task_config(name: str, block: Any) -> tuple[list[str], TaskConfig | None]:
 def to_yaml(values: Mapping[str, Any]) -> str:
     """The composed values as the text of `params.yaml`."""
     return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
-
-
-def project_root() -> Path:
-    """The folder the user works in: DVC's queued experiments run in a copy below `.dvc/tmp/exps`."""
-    folder = os.environ.get("DVC_ROOT", os.getcwd())
-    return Path(folder.split("/.dvc/tmp/exps")[0])

@@ -119,6 +119,10 @@ class Task(ABC):
     """The folder's name below `visionloop/tasks`."""
     primary_metric: ClassVar[str]
     """Key of `Evaluation.metrics` that early stopping and the gate compare; higher is better."""
+    headline_metrics: ClassVar[tuple[str, ...]]
+    """The few metrics a summary shows, in order."""
+    plot_tables: ClassVar[tuple[str, ...]]
+    """Names of `Evaluation.tables` that DVC plots."""
     outputs: ClassVar[tuple[str, ...]]
     """Names of the graph's outputs in order; `embedding` is one of them."""
     requirements: ClassVar[Requirements]

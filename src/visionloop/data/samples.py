@@ -10,6 +10,7 @@ Layout of a dataset folder::
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -208,7 +209,7 @@ def write_dataset(
     """
     split_counts: Counter[str] = Counter()
     class_counts: dict[str, Counter[str]] = {name: Counter() for name in classes}
-    digest_lines: list[str] = []
+    digest = hashlib.sha256(files.hash_json(list(classes)).encode())
     rows: list[dict[str, Any]] = []
     with pq.ParquetWriter(root / "samples.parquet", _SCHEMA, compression="zstd") as writer:
         for sample in samples:
@@ -217,7 +218,9 @@ def write_dataset(
             split_counts[sample.split or "unassigned"] += 1
             for item in sample.objects:
                 class_counts[classes[item.class_id]][sample.split or "unassigned"] += 1
-            digest_lines.append(files.hash_json({k: v for k, v in row.items() if k != "source_record"}))
+            digest.update(
+                files.hash_json({key: value for key, value in row.items() if key != "source_record"}).encode()
+            )
             if len(rows) == _BATCH_ROWS:
                 writer.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA))
                 rows.clear()
@@ -230,7 +233,7 @@ def write_dataset(
         class_counts={name: dict(sorted(counts.items())) for name, counts in class_counts.items()},
         licence=licence,
         provenance=provenance,
-        content_hash=files.hash_json([list(classes), digest_lines]),
+        content_hash=digest.hexdigest(),
     )
     description = {key: getattr(info, key) for key in DatasetInfo.__slots__}
     files.write_text(root / "dataset.json", json.dumps(description, indent=2, ensure_ascii=False) + "\n")

@@ -13,9 +13,8 @@ import torch
 from pytorch_lightning.utilities import move_data_to_device
 from rich.console import Console
 from rich.progress import track
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
-from torch.utils.data import Sampler
 
 from visionloop.core.images import ImageArray, Placement, Recipe
 from visionloop.data.samples import Dataset, Sample, Split
@@ -83,7 +82,9 @@ class InputSet(TorchDataset[tuple[ImageArray, Any, int]]):
         cache = np.empty((len(self.samples), self._recipe.height, self._recipe.width, 3), np.uint8)
         indices = range(len(self.samples))
         console = Console(stderr=True)
-        for index in track(indices, f"decoding {split}", console=console, transient=True, disable=not console.is_terminal):
+        for index in track(
+            indices, f"decoding {split}", console=console, transient=True, disable=not console.is_terminal
+        ):
             cache[index] = self._decode(index)
         return cache
 
@@ -134,9 +135,7 @@ class DataModule(pl.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Any]:
         """The validation split in order, unchanged."""
-        return DataLoader(
-            self.val, batch_size=self._batch_size, collate_fn=self._collate, num_workers=self._workers
-        )
+        return DataLoader(self.val, batch_size=self._batch_size, collate_fn=self._collate, num_workers=self._workers)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:  # noqa: ARG002
         """Move images and targets; indices stay."""
@@ -145,4 +144,6 @@ class DataModule(pl.LightningDataModule):
 
     def _collate(self, items: Sequence[tuple[ImageArray, Any, int]]) -> Batch:
         images = torch.from_numpy(np.stack([image for image, _, _ in items]))
-        return Batch(images, self._learner.collate([target for _, target, _ in items]), [index for _, _, index in items])
+        return Batch(
+            images, self._learner.collate([target for _, target, _ in items]), [index for _, _, index in items]
+        )

@@ -152,9 +152,7 @@ def fit(
         shutil.copy(resume_dir / HISTORY, folder / HISTORY)
         (folder / CURVES).write_bytes(training_curves(history.rows, best.monitor or "", summary["best_epoch"]))
     shutil.rmtree(resume_dir)
-    return TrainingResult(
-        folder=out_dir, metric=summary["value"], best_epoch=summary["best_epoch"], seconds=seconds
-    )
+    return TrainingResult(folder=out_dir, metric=summary["value"], best_epoch=summary["best_epoch"], seconds=seconds)
 
 
 def load_trained(task: Task, folder: Path, dataset: Dataset) -> tuple[Learner, Settings, Recipe, dict[str, Any]]:
@@ -201,9 +199,7 @@ def _data(plan: TrainingPlan, dataset: Dataset, learner: Learner, hardware: Reso
     settings = plan.training
     train = InputSet(dataset, "train", learner, plan.recipe, seed=settings.seed, cache_mb=settings.cache_mb)
     val = InputSet(dataset, "val", learner, plan.recipe, seed=None, cache_mb=settings.cache_mb)
-    return DataModule(
-        train, val, learner, batch_size=settings.batch_size, workers=hardware.workers, seed=settings.seed
-    )
+    return DataModule(train, val, learner, batch_size=settings.batch_size, workers=hardware.workers, seed=settings.seed)
 
 
 def _trainer(
@@ -238,7 +234,9 @@ def _trainer(
         )
 
 
-def _run(trainer: pl.Trainer, module: TrainingModule, data: DataModule, checkpoint: Path | None, resume_dir: Path) -> None:
+def _run(
+    trainer: pl.Trainer, module: TrainingModule, data: DataModule, checkpoint: Path | None, resume_dir: Path
+) -> None:
     with _quiet_lightning():
         try:
             trainer.fit(module, datamodule=data, ckpt_path=str(checkpoint) if checkpoint else None)

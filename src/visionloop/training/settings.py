@@ -79,9 +79,7 @@ def resolve_hardware(settings: TrainingSettings) -> ResolvedHardware:
     if workers < 0:
         # On a small CPU machine a worker takes a core from the arithmetic and gains nothing.
         workers = 0 if device == "cpu" else max(1, min(cores - 1, 8))
-    resolved = ResolvedHardware(
-        device=device, precision=precision, threads=settings.threads or cores, workers=workers
-    )
+    resolved = ResolvedHardware(device=device, precision=precision, threads=settings.threads or cores, workers=workers)
     _log.info("hardware: %s", resolved)
     return resolved
 

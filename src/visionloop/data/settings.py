@@ -1,0 +1,55 @@
+"""Settings of the data stages: where a source lies, what is tolerated, how it is split."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from visionloop.core.settings import Settings
+
+
+class SourceSettings(Settings):
+    """Somebody's images and annotations as they are."""
+
+    kind: Literal["folder", "voc"] = "folder"
+    """`folder`: one folder a class, below train/val/test folders or not. `voc`: Pascal VOC."""
+    path: str = "data"
+    """Folder or archive (.zip, .tar, .tar.gz, .tgz), relative to the project."""
+    name: str = "dataset"
+    """Name of the dataset; names the registered model too."""
+    licence: str = ""
+    """Licence of the images, in words."""
+    one_based: bool = True
+    """VOC only: boxes count pixels from 1 and include the last, as Pascal VOC defines them."""
+
+
+class CheckSettings(Settings):
+    """What is tolerated in a source."""
+
+    max_unreadable_fraction: float = Field(default=0.01, ge=0, le=1)
+    """Largest share of unreadable images that is left out and listed; more stops."""
+    box_tolerance_px: float = Field(default=2.0, ge=0, le=100)
+    """A box that sticks out of its image by at most this is clipped without a warning."""
+
+
+class SplitSettings(Settings):
+    """How samples without an official split are assigned."""
+
+    val_fraction: float = Field(default=0.15, gt=0, lt=1)
+    """Share for validation, taken from the training images if the source has no validation split."""
+    test_fraction: float = Field(default=0.15, gt=0, lt=1)
+    """Share for the test, where the source has no test split."""
+    seed: int = Field(default=7, ge=0)
+    """Key of the hash that assigns; another seed is another assignment."""
+
+
+class DataSettings(Settings):
+    """From source to dataset."""
+
+    source: SourceSettings = SourceSettings()
+    """Where the images are."""
+    check: CheckSettings = CheckSettings()
+    """What is tolerated."""
+    split: SplitSettings = SplitSettings()
+    """How splits are made."""

@@ -1,0 +1,84 @@
+"""The training side of classification."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from visionloop.core.images import ImageArray, Placement, Recipe
+from visionloop.task import Learner
+from visionloop.tasks.classification.augment import Augmenter
+from visionloop.tasks.classification.models import build_model, head_of
+from visionloop.tasks.classification.task import ClassificationAugmentSettings, ClassificationModelSettings
+
+if TYPE_CHECKING:
+    from visionloop.data.samples import Sample
+
+# torchvision's own ImageNet statistics, in 0..255, so that pretrained weights fit.
+_MEAN = (123.675, 116.28, 103.53)
+_STD = (58.395, 57.12, 57.375)
+
+
+class ClassificationLearner(Learner):
+    """Cross entropy over one label an image."""
+
+    def __init__(
+        self,
+        model: ClassificationModelSettings,
+        augment: ClassificationAugmentSettings,
+        num_classes: int,
+        recipe: Recipe,
+    ) -> None:
+        self.module = build_model(model, num_classes).to(memory_format=torch.channels_last)
+        self._smoothing = model.label_smoothing
+        self._augmenter = Augmenter(augment, recipe)
+
+    def target(self, sample: Sample, placement: Placement) -> int:  # noqa: ARG002
+        """The class id."""
+        return sample.objects[0].class_id
+
+    def augment(self, image: ImageArray, target: int, seed: int) -> tuple[ImageArray, int]:
+        """A random view; the label stays."""
+        return self._augmenter(image, seed), target
+
+    def collate(self, targets: Sequence[int]) -> torch.Tensor:
+        """int64 [N]."""
+        return torch.tensor(targets, dtype=torch.int64)
+
+    def losses(self, images: torch.Tensor, targets: Any) -> dict[str, torch.Tensor]:
+        """Cross entropy with label smoothing, in fp32."""
+        logits = self.module(normalise(images))
+        return {"loss": functional.cross_entropy(logits.float(), targets, label_smoothing=self._smoothing)}
+
+    def graph(self) -> nn.Module:
+        """uint8 [N,H,W,3] to logits [N,C] and embedding [N,D], the head's input."""
+        return _Graph(self.module)
+
+
+def normalise(images: torch.Tensor) -> torch.Tensor:
+    """uint8 [N,H,W,3] to float32 [N,3,H,W] with ImageNet's mean and deviation; a view in channels-last order."""
+    mean = torch.tensor(_MEAN, device=images.device)
+    std = torch.tensor(_STD, device=images.device)
+    return ((images.float() - mean) / std).permute(0, 3, 1, 2)
+
+
+class _Graph(nn.Module):
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        inputs: list[torch.Tensor] = []
+        # Every architecture has its own way to its head; what enters the head is the embedding for all.
+        hook = head_of(self.network)[1].register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+        try:
+            logits = self.network(normalise(images))
+        finally:
+            hook.remove()
+        embedding = inputs[0]
+        # SqueezeNet's head is a convolution; its input still has two axes of space.
+        return logits, embedding.mean(dim=(2, 3)) if embedding.ndim == 4 else embedding

@@ -1,0 +1,198 @@
+"""Classification networks: the small CNN, and torchvision's by name; weights from an enum or a file."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+import torchvision
+from torch import nn
+
+from visionloop.core.errors import ModelError, near_matches
+from visionloop.tasks.classification.task import ClassificationModelSettings
+
+_log = logging.getLogger(__name__)
+SMALL_CNN = "small_cnn"
+
+
+class SmallCnn(nn.Module):
+    """A residual network with a small-image stem: 3x3 convolutions, no early pooling (after Page 2018, ResNet-9).
+
+    For images from about 16 to 64 pixels; `width` channels at full resolution, eight times as many at the end.
+    """
+
+    def __init__(self, width: int, num_classes: int) -> None:
+        super().__init__()
+        w = width
+        self.features = nn.Sequential(
+            _conv(3, w),
+            _conv(w, 2 * w),
+            nn.MaxPool2d(2),
+            _Residual(2 * w),
+            _conv(2 * w, 4 * w),
+            nn.MaxPool2d(2),
+            _Residual(4 * w),
+            _conv(4 * w, 8 * w),
+            nn.MaxPool2d(2),
+            _Residual(8 * w),
+        )
+        self.pool = nn.AdaptiveMaxPool2d(1)
+        self.head = nn.Linear(8 * w, num_classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits [N,C] of normalised images [N,3,H,W]."""
+        logits: torch.Tensor = self.head(self.pool(self.features(images)).flatten(1))
+        return logits
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first, self.second = _conv(channels, channels), _conv(channels, channels)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = features + self.second(self.first(features))
+        return out
+
+
+def _conv(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+    )
+
+
+def architecture_names() -> list[str]:
+    """Every architecture there is."""
+    return [SMALL_CNN, *torchvision.models.list_models(module=torchvision.models)]
+
+
+def build_model(settings: ClassificationModelSettings, num_classes: int) -> nn.Module:
+    """A network with `num_classes` outputs; its last `nn.Linear` (or 1x1 convolution) is the head.
+
+    Raises:
+        ModelError: unknown architecture, or weights that do not fit it.
+    """
+    name = settings.architecture
+    if name not in architecture_names():
+        raise ModelError(
+            f"there is no architecture {name!r}",
+            where="setting model.architecture",
+            expected=near_matches(name, architecture_names()),
+            action="correct model.architecture",
+        )
+    if name == SMALL_CNN:
+        model: nn.Module = SmallCnn(settings.width, num_classes)
+    else:
+        model = _torchvision_model(settings, num_classes)
+    if settings.weights and not _is_enum(settings.weights):
+        load_weights(model, Path(settings.weights))
+    return model
+
+
+def _torchvision_model(settings: ClassificationModelSettings, num_classes: int) -> nn.Module:
+    name = settings.architecture
+    pretrained = _weights_enum(name, settings.weights) if settings.weights and _is_enum(settings.weights) else None
+    # Inception and GoogLeNet return side outputs in training unless told otherwise.
+    extra = {"aux_logits": False} if pretrained is None and name in ("googlenet", "inception_v3") else {}
+    model: nn.Module = torchvision.models.get_model(name, weights=pretrained, **extra)
+    if hasattr(model, "aux_logits"):
+        setattr(model, "aux_logits", False)  # noqa: B010
+    _replace_head(model, num_classes)
+    if settings.small_stem:
+        _shrink_stem(model, name)
+    return model
+
+
+def head_of(model: nn.Module) -> tuple[str, nn.Module]:
+    """Name and module of the layer that gives the logits: the last one that is linear, or SqueezeNet's convolution."""
+    if isinstance(model, torchvision.models.SqueezeNet):
+        return "classifier.1", model.classifier[1]
+    return [(name, layer) for name, layer in model.named_modules() if isinstance(layer, nn.Linear)][-1]
+
+
+def _replace_head(model: nn.Module, num_classes: int) -> None:
+    name, layer = head_of(model)
+    parent_name, _, child = name.rpartition(".")
+    replacement: nn.Module
+    if isinstance(layer, nn.Conv2d):
+        replacement = nn.Conv2d(layer.in_channels, num_classes, 1)
+    else:
+        assert isinstance(layer, nn.Linear)
+        replacement = nn.Linear(layer.in_features, num_classes)
+    setattr(model.get_submodule(parent_name), child, replacement)
+
+
+def _shrink_stem(model: nn.Module, name: str) -> None:
+    if not isinstance(model, torchvision.models.ResNet):
+        raise ModelError(
+            f"{name} has no stem that could be made small",
+            where="setting model.small_stem",
+            expected="a ResNet, ResNeXt or Wide ResNet",
+            action="set model.small_stem=false, or choose another architecture",
+        )
+    model.conv1 = nn.Conv2d(3, model.conv1.out_channels, 3, padding=1, bias=False)
+    model.maxpool = nn.Identity()
+
+
+def _is_enum(weights: str) -> bool:
+    return "_Weights." in weights
+
+
+def _weights_enum(name: str, weights: str) -> object:
+    enum = torchvision.models.get_model_weights(name)
+    known = [str(member) for member in enum]
+    if weights not in known:
+        raise ModelError(
+            f"{name} has no weights {weights!r}",
+            where="setting model.weights",
+            expected=near_matches(weights, known),
+            action="correct model.weights, or name a local state dict file",
+        )
+    return torchvision.models.get_weight(weights)
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Load a local state dict; a head for another number of classes is left as it was initialised, and logged.
+
+    Raises:
+        ModelError: no such file, not a state dict, or tensors of other names or shapes.
+    """
+    where = f"setting model.weights: {path}"
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise ModelError(
+            "the weights file does not exist",
+            where=where,
+            expected="a state dict (.pt, .pth)",
+            action="correct the path",
+        ) from None
+    except Exception as error:  # torch raises many kinds for a file that is none of its own
+        raise ModelError(
+            f"the weights cannot be read: {str(error).splitlines()[0][:200]}",
+            where=where,
+            expected="a state dict saved by torch.save",
+            action="save model.state_dict() with torch.save",
+        ) from None
+    own, head = model.state_dict(), head_of(model)[0]
+    foreign = {key for key, value in state.items() if key.startswith(head + ".") and value.shape != own[key].shape}
+    if foreign:
+        _log.warning("weights of %s are for other classes; the head starts afresh", path)
+    wrong = [
+        f"{key}: {_shape(state.get(key))} instead of {_shape(own.get(key))}"
+        for key in sorted((own.keys() | state.keys()) - foreign)
+        if _shape(own.get(key)) != _shape(state.get(key))
+    ]
+    if wrong:
+        raise ModelError(
+            f"{len(wrong)} tensors do not fit the architecture: " + "; ".join(wrong[:5]),
+            where=where,
+            expected=f"weights of this {type(model).__name__}",
+            action="choose the architecture, width and stem the weights were trained with",
+        )
+    model.load_state_dict({key: value for key, value in state.items() if key not in foreign}, strict=False)
+
+
+def _shape(value: torch.Tensor | None) -> str:
+    return "absent" if value is None else str(list(value.shape))
