@@ -1,12 +1,12 @@
 """One look for every HTML report: a self-contained page, no scripts, no network, light and dark.
 
-    page = render_report(Report(
-        title="BCCD", subtitle="364 images, 3 classes",
-        facts=[("images", "364"), ("classes", "3")],
-        sections=[Section(title="Classes", text="How often each occurs.",
-                          tables=[Table(columns=["class", "count"], rows=[["RBC", 4153]], caption="Objects.")],
-                          figures=[Picture(png_bytes=png, caption="Boxes per image.", alt="histogram")])],
-    ))
+page = render_report(Report(
+    title="BCCD", subtitle="364 images, 3 classes",
+    facts=[("images", "364"), ("classes", "3")],
+    sections=[Section(title="Classes", text="How often each occurs.",
+                      tables=[Table(columns=["class", "count"], rows=[["RBC", 4153]], caption="Objects.")],
+                      figures=[Picture(png_bytes=png, caption="Boxes per image.", alt="histogram")])],
+))
 """
 
 from __future__ import annotations

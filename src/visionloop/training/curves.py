@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 
@@ -16,7 +15,7 @@ def training_curves(rows: Sequence[dict[str, float]], metric: str, best_epoch: i
     """
     from matplotlib.figure import Figure
 
-    from visionloop.core.plots import PALETTE, figure_style
+    from visionloop.core.plots import PALETTE, figure_png, figure_style
 
     column = metric.replace("/", "_")
     with figure_style():
@@ -29,6 +28,4 @@ def training_curves(rows: Sequence[dict[str, float]], metric: str, best_epoch: i
         right.axvline(best_epoch, color="0.6", linestyle=":", label=f"kept: epoch {best_epoch}")
         right.set(title=f"Validation {metric.split('/')[-1]}", xlabel="epoch", ylabel=metric.split("/")[-1])
         right.legend(loc="lower right")
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=130)
-    return buffer.getvalue()
+        return figure_png(figure)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure as Canvas
 
-from visionloop.core.plots import PALETTE, figure_style, to_png
+from visionloop.core.plots import PALETTE, figure_style, figure_png
 from visionloop.task import Evaluation, Example, Figure
 from visionloop.tasks.classification.metrics import confusion_counts
 from visionloop.tasks.classification.task import Classification
@@ -42,7 +42,7 @@ _RELIABILITY = (
 
 def _figure(name: str, title: str, caption: str, make: Callable[[], Canvas]) -> Figure:
     with figure_style():
-        return Figure(name=name, title=title, caption=caption, png=to_png(make()))
+        return Figure(name=name, title=title, caption=caption, png=figure_png(make()))
 
 
 def _confusion(evaluation: Evaluation, classes: Sequence[str]) -> Canvas:

@@ -1,0 +1,104 @@
+"""Box arithmetic in numpy, and the one finishing function from dense outputs to detections."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from visionloop.core.images import Placement
+
+Boxes = npt.NDArray[np.float32]
+"""float32 [N,4], (x1, y1, x2, y2)."""
+
+_PRE_NMS = 1000
+_MIN_SIDE = 1.0
+
+
+def iou_matrix(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Intersection over union of boxes [N,4] and [M,4], as [N,M] in [0, 1]; 0 where the union is empty."""
+    a, b = np.asarray(a, np.float64).reshape(-1, 1, 4), np.asarray(b, np.float64).reshape(1, -1, 4)
+    sides = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None)
+    intersection = sides.prod(axis=-1)
+    union = (a[..., 2:] - a[..., :2]).prod(axis=-1) + (b[..., 2:] - b[..., :2]).prod(axis=-1) - intersection
+    iou: npt.NDArray[np.float64] = np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+    return iou
+
+
+def nms(boxes: npt.NDArray[np.floating], class_ids: npt.NDArray[np.int64], threshold: float) -> npt.NDArray[np.int64]:
+    """Greedy non-maximum suppression inside each class.
+
+    Args:
+        boxes: [N,4], in order of falling score.
+        class_ids: [N].
+        threshold: Boxes of one class with a larger IoU than this suppress the later one.
+
+    Returns:
+        Indices kept, rising, hence in order of falling score.
+    """
+    kept: list[int] = []
+    # Shifted apart by class, boxes of different classes never meet, and one pass serves all.
+    span = float(boxes.max(initial=0.0) - min(boxes.min(initial=0.0), 0.0)) + 1.0
+    apart = boxes.astype(np.float64) + (class_ids * span)[:, None]
+    alive = np.arange(len(boxes))
+    while len(alive):
+        first, rest = alive[0], alive[1:]
+        kept.append(int(first))
+        alive = rest[iou_matrix(apart[first], apart[rest])[0] <= threshold]
+    return np.array(kept, np.int64)
+
+
+def finish_detections(
+    boxes: npt.NDArray[np.floating],
+    scores: npt.NDArray[np.floating],
+    placement: Placement,
+    *,
+    score_floor: float,
+    nms_iou: float,
+    max_detections: int,
+) -> tuple[Boxes, npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """One image's dense outputs to detections.
+
+    Args:
+        boxes: [A,4] in input pixels.
+        scores: [A,C] in [0, 1].
+        placement: Where the image lies in the input.
+        score_floor: Pairs of box and class below this are dropped.
+        nms_iou: See `nms`.
+        max_detections: Most detections returned.
+
+    Returns:
+        Boxes float32 [n,4] in image pixels inside the image, scores float32 [n] falling, class ids int64 [n].
+    """
+    anchors, class_ids = np.nonzero(scores > score_floor)
+    values = scores[anchors, class_ids]
+    order = np.argsort(-values, kind="stable")[:_PRE_NMS]
+    anchors, class_ids, values = anchors[order], class_ids[order].astype(np.int64), values[order]
+    found = placement.to_image(boxes[anchors])
+    whole = ((found[:, 2:] - found[:, :2]) >= _MIN_SIDE).all(axis=1)
+    found, class_ids, values = found[whole], class_ids[whole], values[whole]
+    kept = nms(found, class_ids, nms_iou)[:max_detections]
+    return found[kept], values[kept].astype(np.float32), class_ids[kept]
+
+
+def match(
+    boxes: npt.NDArray[np.floating],
+    class_ids: npt.NDArray[np.int64],
+    true_boxes: npt.NDArray[np.floating],
+    true_ids: npt.NDArray[np.int64],
+    *,
+    threshold: float = 0.5,
+) -> npt.NDArray[np.int64]:
+    """Greedy matching of detections, in order of falling score, to true boxes of their class.
+
+    Returns:
+        For each detection the index of its true box, or -1; int64 [n].
+    """
+    ious = iou_matrix(boxes, true_boxes)
+    ious[class_ids[:, None] != true_ids[None, :]] = 0.0
+    partner = np.full(len(boxes), -1, np.int64)
+    for index in range(len(boxes)):
+        if ious.shape[1] and ious[index].max() >= threshold:
+            best = int(ious[index].argmax())
+            partner[index] = best
+            ious[:, best] = 0.0
+    return partner
