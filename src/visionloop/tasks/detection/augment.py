@@ -32,7 +32,7 @@ class Augmenter:
         self._pipeline = None
         if settings.preset != "none":
             boxes = A.BboxParams(
-                coord_format="pascal_voc", label_fields=["ids"], clip=True, min_visibility=_MIN_VISIBLE, min_area=4.0
+                format="pascal_voc", label_fields=["ids"], clip=True, min_visibility=_MIN_VISIBLE, min_area=4.0
             )
             self._pipeline = A.Compose(_transforms(settings), bbox_params=boxes)
 

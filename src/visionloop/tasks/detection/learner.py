@@ -15,7 +15,7 @@ from torchvision.models.detection.ssd import SSD
 from visionloop.core.images import ImageArray, Placement, Recipe
 from visionloop.task import Learner
 from visionloop.tasks.detection.augment import Augmenter, Target
-from visionloop.tasks.detection.models import build_model
+from visionloop.tasks.detection.models import build_model, normalise
 from visionloop.tasks.detection.task import DetectionAugmentSettings, DetectionModelSettings, truth_of
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ class _Graph(nn.Module):
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         network = self.network
-        batch, _ = network.transform(images)
-        features = list(network.backbone(batch.tensors).values())
+        # Not network.transform: its list of sizes would make the batch's length a constant of the graph.
+        features = list(network.backbone(normalise(images)).values())
         outputs = network.head(features)
         count = images.shape[0]
         anchors = self.anchors.unsqueeze(0).expand(count, -1, -1).reshape(-1, 4)

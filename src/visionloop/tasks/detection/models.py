@@ -43,11 +43,15 @@ class FixedSizeTransform(nn.Module):
 
     def forward(self, images: torch.Tensor, targets: Any = None) -> tuple[ImageList, Any]:
         """uint8 [N,H,W,3] as torchvision's image list, normalised; targets as they are."""
-        mean = torch.tensor(_MEAN, device=images.device)
-        std = torch.tensor(_STD, device=images.device)
-        batch = ((images.float() - mean) / std).permute(0, 3, 1, 2)
         height, width = images.shape[1:3]
-        return ImageList(batch, [(height, width)] * len(images)), targets
+        return ImageList(normalise(images), [(height, width)] * len(images)), targets
+
+
+def normalise(images: torch.Tensor) -> torch.Tensor:
+    """uint8 [N,H,W,3] to float32 [N,3,H,W] with ImageNet's mean and deviation; a view in channels-last order."""
+    mean = torch.tensor(_MEAN, device=images.device)
+    std = torch.tensor(_STD, device=images.device)
+    return ((images.float() - mean) / std).permute(0, 3, 1, 2)
 
 
 class LightBackbone(nn.Module):
