@@ -24,7 +24,7 @@ help: ## this list
 demo: $(STAMP) ## from nothing to promoted models of both tasks, on the embedded digits
 	@python -m pipelines.digits
 	@python -m pipelines.config
-	@dvc repro --quiet 2> >(grep -v '^$$' >&2)
+	@dvc repro
 	@python -m pipelines.summary
 
 test: $(STAMP) ## the whole test suite

@@ -11,7 +11,6 @@ from visionloop.config import Config
 def stage(config: Config) -> str:
     """Explore the selected task's dataset."""
     from visionloop.data.explore import explore
-
     from visionloop.data.samples import Dataset
 
     report = explore(Dataset.open(config.build("dataset")), config.build("explore"))

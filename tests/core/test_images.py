@@ -68,11 +68,12 @@ def test_every_colour_mode_becomes_rgb(mode: str, kind: str) -> None:
 
 
 def test_refusals_name_code_and_place(picture: Image.Image) -> None:
-    whole = encode(picture, "JPEG")
+    whole = encode(picture.resize((400, 300)), "JPEG", quality=95)
     frames = encode(picture, "WEBP", save_all=True, append_images=[picture.rotate(180)], duration=100)
     header = b"\x89PNG\r\n\x1a\n"
     chunk = b"IHDR" + struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
     huge = header + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    huge += struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
     cases = {
         "empty": b"",
         "unsupported_format": b"<svg xmlns='http://www.w3.org/2000/svg'/>",

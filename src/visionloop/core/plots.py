@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -82,7 +82,8 @@ def figure_style() -> Iterator[None]:
     import matplotlib
     from cycler import cycler
 
-    with matplotlib.rc_context({**_STYLE, "axes.prop_cycle": cycler(color=PALETTE)}):
+    style: dict[Any, Any] = {**_STYLE, "axes.prop_cycle": cycler(color=PALETTE)}
+    with matplotlib.rc_context(style):
         yield
 
 

@@ -181,5 +181,6 @@ def _annotation(stem: str, objects: list[tuple[str, tuple[int, int, int, int]]])
         f"    </bndbox>\n  </object>\n"
         for name, (x1, y1, x2, y2) in objects
     )
-    size = f"  <size>\n    <width>{SCENE_SIZE}</width>\n    <height>{SCENE_SIZE}</height>\n    <depth>3</depth>\n  </size>\n"
+    side = SCENE_SIZE
+    size = f"  <size>\n    <width>{side}</width>\n    <height>{side}</height>\n    <depth>3</depth>\n  </size>\n"
     return f"<annotation>\n  <filename>{stem}.png</filename>\n{size}{items}</annotation>\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,7 +33,7 @@ def assign_splits(items: Sequence[SplitItem], settings: SplitSettings) -> list[S
     any official split, validation and test are taken from all. Each group draws a number in [0, 1) from a hash
     of its name, and thresholds on it decide, so a group keeps its side when others are added. Classes are
     stratified by expectation; a class with three or more groups that would miss a split gives it the group with
-    the smallest number, as its classes' first.
+    the smallest number of those it has to spare.
     """
     present = {item.official for item in items} - {None}
     carve_test = not present
@@ -70,11 +71,10 @@ def _fill_gaps(
         groups = sorted({item.group for item in items if class_id in item.classes}, key=lambda name: numbers[name])
         if len(groups) < 3:
             continue
-        for split in wanted:
-            if any(by_group[group] == split for group in groups):
-                continue
-            donors = [group for group in groups if by_group[group] == "train" and group not in fixed]
-            if len(donors) > 1:
+        for split in (*wanted, "train"):
+            held = Counter(by_group[group] for group in groups)
+            donors = [group for group in groups if held[by_group[group]] > 1 and group not in fixed]
+            if not held[split] and donors:
                 by_group[donors[0]] = split
     # A group with both official and free members follows each member's own official split.
     return [

@@ -22,9 +22,7 @@ class StepSeed(pl.Callback):
     def __init__(self, seed: int) -> None:
         self._seed = seed
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Seed before the batch."""
         torch.manual_seed((self._seed << 32) + trainer.global_step)
 

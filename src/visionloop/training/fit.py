@@ -134,6 +134,8 @@ def fit(
     started = time.perf_counter()
     _run(trainer, module, data, checkpoint, resume_dir)
     seconds = time.perf_counter() - started
+    metric = float(best.best_model_score) if best.best_model_score is not None else 0.0
+    best_epoch = _epoch_of(best.best_model_path)
     summary = {
         "key": key,
         "plan": plan.describe(),
@@ -141,8 +143,8 @@ def fit(
         "classes": list(dataset.classes),
         "classes_hash": dataset.info.classes_hash,
         "metric": best.monitor,
-        "value": float(best.best_model_score) if best.best_model_score is not None else 0.0,
-        "best_epoch": _epoch_of(best.best_model_path),
+        "value": metric,
+        "best_epoch": best_epoch,
         "epochs": trainer.current_epoch,
         "hardware": hardware.model_dump(mode="json"),
     }
@@ -150,9 +152,9 @@ def fit(
         save_file(_network_state(best.best_model_path), folder / WEIGHTS)
         files.write_json(folder / SUMMARY, summary)
         shutil.copy(resume_dir / HISTORY, folder / HISTORY)
-        (folder / CURVES).write_bytes(training_curves(history.rows, best.monitor or "", summary["best_epoch"]))
+        (folder / CURVES).write_bytes(training_curves(history.rows, best.monitor or "", best_epoch))
     shutil.rmtree(resume_dir)
-    return TrainingResult(folder=out_dir, metric=summary["value"], best_epoch=summary["best_epoch"], seconds=seconds)
+    return TrainingResult(folder=out_dir, metric=metric, best_epoch=best_epoch, seconds=seconds)
 
 
 def load_trained(task: Task, folder: Path, dataset: Dataset) -> tuple[Learner, Settings, Recipe, dict[str, Any]]:
@@ -168,7 +170,8 @@ def load_trained(task: Task, folder: Path, dataset: Dataset) -> tuple[Learner, S
     if summary["classes_hash"] != dataset.info.classes_hash:
         trained, found = summary["classes"], list(dataset.classes)
         raise DataError(
-            f"checkpoint and dataset differ in their classes: only in the checkpoint {sorted(set(trained) - set(found))}, "
+            "checkpoint and dataset differ in their classes: "
+            f"only in the checkpoint {sorted(set(trained) - set(found))}, "
             f"only in the dataset {sorted(set(found) - set(trained))}",
             where=f"{folder / SUMMARY} and {dataset.root / 'dataset.json'}",
             expected="the same classes in the same order",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure as Canvas
 
-from visionloop.core.plots import PALETTE, figure_style, figure_png
+from visionloop.core.plots import PALETTE, figure_png, figure_style
 from visionloop.task import Evaluation, Example, Figure
 from visionloop.tasks.classification.metrics import confusion_counts
 from visionloop.tasks.classification.task import Classification

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
 
-from visionloop.core.plots import PALETTE, figure_style, figure_png
+from visionloop.core.plots import PALETTE, figure_png, figure_style
 from visionloop.task import Evaluation, Example, Figure
 from visionloop.tasks.detection.task import Detections
 

@@ -1,0 +1,1 @@
+"""Measurements; each file prints its figures beside a baseline of the same run."""
