@@ -183,7 +183,9 @@ def models(as_json: bool) -> None:
     else:
         from rich.console import Console
 
-        Console().print(models_table(rows))
+        # A pipe has no width of its own; cells must not be cut there.
+        console = Console()
+        Console(width=None if console.is_terminal else 160).print(models_table(rows))
 
 
 @main.command()

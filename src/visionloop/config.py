@@ -163,7 +163,8 @@ def compose(folder: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
             expected="the conf/ folder of a visionloop project",
             action="change to the project's folder",
         )
-    task = str(_compose(folder, [word for word in overrides if not _concerns_task(word)])["task"])
+    general = [_qualify(word, "", folder) for word in overrides if not _concerns_task(word)]
+    task = str(_compose(folder, general)["task"])
     return _compose(folder, [_qualify(word, task, folder) for word in overrides])
 
 

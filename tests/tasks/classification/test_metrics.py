@@ -62,3 +62,10 @@ def test_a_confident_model_that_is_always_right_is_calibrated() -> None:
     metrics = score([0, 1, 2], np.eye(3)).evaluate().metrics
     assert metrics["ece"] == pytest.approx(0.0, abs=1e-6)
     assert metrics["accuracy"] == 1.0
+
+
+def test_no_mistake_does_not_make_the_model_infinitely_sure() -> None:
+    logits = np.eye(3)[np.arange(150) % 3] * 6.0
+    temperature = fit_temperature(logits, np.arange(150) % 3)
+    assert 0.5 < temperature < 2.0
+    assert softmax(logits / temperature).max() < 0.9999

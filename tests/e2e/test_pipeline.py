@@ -1,0 +1,133 @@
+"""The real pipeline on tiny data: `dvc repro` into a real MLflow database, by the commands a user types."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.factory import make_folder_source, make_voc_source
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+
+TINY = {
+    "classification": {
+        "data": {"source": {"kind": "folder", "name": "tiny"}},
+        "model": {"width": 4},
+        "training": {"max_epochs": 3, "batch_size": 8},
+        "gate": {"floors": {"accuracy": 0.0}, "min_images": 1},
+    },
+    "detection": {
+        "data": {"source": {"kind": "voc", "name": "tiny"}},
+        "recipe": {"height": 64, "width": 64},
+        "model": {"width": 8, "neck": 32, "head_convs": 1},
+        "training": {"max_epochs": 2, "batch_size": 4},
+        "gate": {"floors": {"map": 0.99}, "min_images": 1},
+    },
+}
+
+
+def call(folder: Path, *command: str, expect: int | None = 0) -> str:
+    environment = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=280)
+    output = done.stdout + done.stderr
+    assert expect is None or done.returncode == expect, output
+    assert "Traceback" not in output, output
+    return output
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("conf", "pipelines", "src"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "conf/experiment/tiny.yaml").write_text("# @package _global_\n" + yaml.safe_dump(TINY))
+    text = (folder / "conf/config.yaml").read_text()
+    (folder / "conf/config.yaml").write_text(text.replace("experiment: null", "experiment: tiny"))
+    make_folder_source(folder / "data/classification")
+    make_voc_source(folder / "data/detection")
+    call(folder, "git", "init", "-q")
+    call(folder, "dvc", "init", "-q")
+    shutil.copy(ROOT / ".dvc/config", folder / ".dvc/config")
+    call(folder, sys.executable, "-m", "pipelines.config")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_loop_from_images_to_a_verdict(project: Path) -> None:
+    output = call(project, "dvc", "repro")
+    assert "promote: the first model" in output
+    verdicts = {
+        name: json.loads((project / f"mlruns/registered/{name}.json").read_text())
+        for name in ("classification", "detection")
+    }
+    assert verdicts["classification"]["decision"] == "promote"
+    assert verdicts["classification"]["champion"] == "1"
+    assert verdicts["detection"]["decision"] == "refuse"
+    assert verdicts["detection"]["champion"] is None
+    for name in ("classification", "detection"):
+        for report in ("explore/report.html", "evaluation/report.html"):
+            assert "<h1" in (project / "build" / name / report).read_text()
+    listed = json.loads(call(project, "visionloop", "models", "--json"))
+    assert {row["model"]: row["aliases"] for row in listed} == {
+        "tiny-classification": ["champion"],
+        "tiny-detection": ["challenger"],
+    }
+    metrics = json.loads(call(project, "dvc", "metrics", "show", "--json"))
+    assert len(metrics[""]["data"]) == 2
+    assert "accuracy" in call(project, sys.executable, "-m", "pipelines.summary")
+
+    # Nothing to do the second time.
+    assert "Running stage" not in call(project, "dvc", "repro")
+
+    # An edit of one task's gate runs that task's register stage, and nothing else.
+    tiny = project / "conf/experiment/tiny.yaml"
+    tiny.write_text(tiny.read_text().replace("map: 0.99", "map: 0.0"))
+    output = call(project, "dvc", "repro")
+    ran = [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+    assert ran == ["config", "register@detection"]
+    assert json.loads((project / "mlruns/registered/detection.json").read_text())["champion"] == "1"
+
+    # Predict with the champion from the registry, by the task's name.
+    image = next((project / "data/classification/red").glob("*.png"))
+    output = call(project, "visionloop", "predict", "-m", "classification", str(image), "--json", "--out", "drawn")
+    assert json.loads(output.splitlines()[0])["class"] in ("blue", "green", "red")
+    assert list((project / "drawn").glob("*.png"))
+    bad = project / "bad.jpg"
+    bad.write_text("no image")
+    output = call(project, "visionloop", "predict", "-m", "classification", str(bad), str(image), expect=1)
+    assert "error: 1 of 2 files are not images" in output
+    output = call(project, "visionloop", "rollback", "tiny-classification", expect=1)
+    assert "error:" in output
+
+
+def test_bad_input_ends_with_four_lines_and_leaves_nothing(project: Path) -> None:
+    before = sorted(path.name for path in (project / "build").glob("*"))
+    output = call(project, sys.executable, "-m", "pipelines.train", "training.max_epoch=3", expect=1)
+    assert "classification.training.max_epoch: unknown key; did you mean max_epochs" in output
+    output = call(project, sys.executable, "-m", "pipelines.prepare", "source.path=nowhere", "build=other", expect=1)
+    assert [line.split(":")[0].strip() for line in output.splitlines()] == ["error", "where", "expected", "to do"]
+    assert not list((project / "other").glob("classification/*"))
+    assert sorted(path.name for path in (project / "build").glob("*")) == before
+
+
+def test_an_unreachable_mlflow_server(project: Path) -> None:
+    call(project, sys.executable, "-m", "pipelines.prepare", "build=unreachable")
+    output = call(
+        project,
+        sys.executable, "-m", "pipelines.train", "build=unreachable", "registry.tracking_uri=http://127.0.0.1:9",
+        expect=1,
+    )  # fmt: skip
+    assert output.startswith("error: ")
+    assert "127.0.0.1:9" in output
+    assert "epoch" not in output
