@@ -83,3 +83,10 @@ def test_no_project_here(tmp_path: Path) -> None:
 def test_values_survive_yaml() -> None:
     values = compose(ROOT / "conf", ["training.learning_rate=1e-5"])
     assert yaml.safe_load(to_yaml(values))["classification"]["training"]["learning_rate"] == 1e-5
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    """Whoever edits settings runs `python -m pipelines.reference`."""
+    from pipelines.reference import reference
+
+    assert (ROOT / "docs/configuration.md").read_text() == reference()

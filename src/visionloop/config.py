@@ -27,7 +27,17 @@ from visionloop.registry.settings import RegistrySettings
 from visionloop.task import Task, load_task, task_names
 from visionloop.training.settings import TrainingSettings
 
-SECTIONS = ("data", "recipe", "model", "augment", "training", "export", "evaluation", "gate")
+TASK_SCHEMA: dict[str, type[Settings]] = {
+    "data": DataSettings,
+    "recipe": Recipe,
+    "training": TrainingSettings,
+    "export": ExportSettings,
+    "evaluation": EvaluationSettings,
+    "gate": GateSettings,
+}
+"""The sections that are alike for all tasks."""
+
+SECTIONS = (*TASK_SCHEMA, "model", "augment")
 """The sections of a task's block; the groups in `conf/<task>/` fill some of them."""
 
 GROUPS = ("source", "model", "augment", "training")
@@ -243,16 +253,7 @@ def _task_config(name: str, block: Any) -> tuple[list[str], TaskConfig | None]:
     if not isinstance(block, Mapping):
         return [f"{name}: must be a mapping of sections, found {block!r}"], None
     task = load_task(name)
-    schema: dict[str, type[Settings]] = {
-        "data": DataSettings,
-        "recipe": Recipe,
-        "model": task.model_settings,
-        "augment": task.augment_settings,
-        "training": TrainingSettings,
-        "export": ExportSettings,
-        "evaluation": EvaluationSettings,
-        "gate": GateSettings,
-    }
+    schema = {**TASK_SCHEMA, "model": task.model_settings, "augment": task.augment_settings}
     problems = [f"{name}.{key}: unknown key; {near_matches(key, schema)}" for key in block if key not in schema]
     parsed: dict[str, Any] = {}
     for section, cls in schema.items():

@@ -64,7 +64,7 @@ def _bars(evaluation: Evaluation) -> Canvas:
 
 
 def _worst(examples: Sequence[Example], classes: Sequence[str]) -> Canvas:
-    columns = min(4, len(examples))
+    columns = min(6, len(examples))
     rows = -(-len(examples) // columns)
     canvas = Canvas(figsize=(2.7 * columns, 2.5 * rows), layout="constrained")
     grid: Any = canvas.subplots(rows, columns, squeeze=False)
