@@ -25,8 +25,8 @@ def main() -> None:
 def reference() -> str:
     """The page as Markdown."""
     parts = [
-        "# Configuration\n\nMade by `python -m pipelines.reference` from the code. Values are set in `conf/`; a value that no "
-        "file there mentions\nhas the default below.\n",
+        "# Configuration\n\nMade by `python -m pipelines.reference` from the code. Values are set in `conf/`; a value "
+        "that no file there mentions\nhas the default below.\n",
         "## General\n",
         *_table(GeneralSettings, ""),
         "\n## Every task\n\nBelow `<task>.`:\n",
