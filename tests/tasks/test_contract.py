@@ -176,6 +176,9 @@ def test_weights_that_do_not_fit(plan: TrainingPlan, tmp_path: Path) -> None:
     model = plan.model.model_copy(update={"weights": str(path)})
     with pytest.raises(ModelError, match=r"tensors do not fit the architecture: .*: \[.*\] instead of \[.*\]"):
         plan.task.learner(model, plan.augment, num_classes=3, recipe=plan.recipe)
+    torch.save([1, 2], path)
+    with pytest.raises(ModelError, match="the file holds no state dict"):
+        plan.task.learner(model, plan.augment, num_classes=3, recipe=plan.recipe)
     path.write_bytes(b"no weights")
     with pytest.raises(ModelError, match="the weights cannot be read"):
         plan.task.learner(model, plan.augment, num_classes=3, recipe=plan.recipe)

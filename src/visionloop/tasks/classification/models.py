@@ -97,6 +97,14 @@ def _torchvision_model(settings: ClassificationModelSettings, num_classes: int) 
     extra = {"aux_logits": False} if pretrained is None and name in ("googlenet", "inception_v3") else {}
     model: nn.Module = torchvision.models.get_model(name, weights=pretrained, **extra)
     if hasattr(model, "aux_logits"):
+        # A pretrained one keeps side heads and an input transform that a bundle, rebuilt without the enum, would lose.
+        if pretrained is not None:
+            raise ModelError(
+                f"{name} with pretrained weights has side outputs and its own input transform",
+                where="setting model.weights",
+                expected="no weights for this architecture, or another architecture",
+                action="set model.weights=null, or choose for example resnet50",
+            )
         setattr(model, "aux_logits", False)  # noqa: B010
     _replace_head(model, num_classes)
     if settings.small_stem:
@@ -175,8 +183,23 @@ def load_weights(model: nn.Module, path: Path) -> None:
             expected="a state dict saved by torch.save",
             action="save model.state_dict() with torch.save",
         ) from None
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise ModelError(
+            "the file holds no state dict: names with tensors",
+            where=where,
+            expected="a state dict saved by torch.save",
+            action="save model.state_dict() with torch.save",
+        )
     own, head = model.state_dict(), head_of(model)[0]
-    foreign = {key for key, value in state.items() if key.startswith(head + ".") and value.shape != own[key].shape}
+    # Only the class axis may differ: a head that takes another embedding belongs to another architecture.
+    foreign = {
+        key
+        for key, value in state.items()
+        if key.startswith(head + ".")
+        and key in own
+        and value.shape != own[key].shape
+        and value.shape[1:] == own[key].shape[1:]
+    }
     if foreign:
         _log.warning("weights of %s are for other classes; the head starts afresh", path)
     wrong = [

@@ -189,6 +189,13 @@ def load_weights(model: nn.Module, path: Path) -> None:
             expected="a state dict saved by torch.save",
             action="save model.state_dict() with torch.save",
         ) from None
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise ModelError(
+            "the file holds no state dict: names with tensors",
+            where=where,
+            expected="a state dict saved by torch.save",
+            action="save model.state_dict() with torch.save",
+        )
     _adopt(model, state, where)
 
 
