@@ -74,13 +74,12 @@ def test_defects_are_named_and_kept_out(tmp_path: Path) -> None:
         ("red", (500.0, 500.0, 600.0, 600.0)),
         ("green", (50.0, 50.0, 90.0, 60.0)),
     ]
-    text = voc_xml(bad, (64, 64)).replace("<xmax>11.0</xmax>", "<xmax>11.0</xmax>")
-    (source / "Annotations/im000.xml").write_text(text.replace("<xmax>11.0", "<xmax>9.0"))
+    (source / "Annotations/im000.xml").write_text(voc_xml(bad, (64, 64)).replace("<xmax>11.0", "<xmax>9.0"))
     (source / "Annotations/im001.xml").write_text("<annotation><object>")
     (source / "JPEGImages/im002.png").unlink()
     (source / "Annotations/im003.xml").unlink()
     (source / "JPEGImages/im004.png").write_bytes(b"not an image")
-    result = run(tmp_path, "voc", max_unreadable_fraction=0.05)
+    result = run(tmp_path, "voc", max_unreadable_fraction=0.15)
     assert sorted(rules(result)) == [
         ("bad_annotation", "Annotations/im001.xml", ""),
         ("degenerate_box", "Annotations/im000.xml", "object 1 (red)"),
@@ -96,14 +95,13 @@ def test_defects_are_named_and_kept_out(tmp_path: Path) -> None:
         assert len(list(csv.DictReader(file))) == 7
 
 
-def test_too_many_unreadable_images_stop_everything(tmp_path: Path) -> None:
+def test_too_many_unusable_images_stop_everything(tmp_path: Path) -> None:
     source = make_folder_source(tmp_path / "source")
     (source / "red/0.png").write_bytes(b"")
-    with pytest.raises(
-        DataError, match=r"1 of 36 images cannot be read \(at most 1\.0% are left out silently\)"
-    ) as error:
+    with pytest.raises(DataError, match=r"1 of 36 images \(2\.8%\) cannot be used") as error:
         run(tmp_path, "folder")
-    assert "unreadable_image: red/0.png: the file is empty; expected an image" in error.value.what
+    assert "unreadable_image: red/0.png: the file is empty" in error.value.what
+    assert error.value.expected == "at most 1% (data.check.max_unreadable_fraction)"
     assert not (tmp_path / "dataset").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
@@ -115,11 +113,11 @@ def test_sources_that_cannot_be_learned_from(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the source is empty"):
         run(tmp_path, "folder")
     (tmp_path / "source/readme.txt").write_text("hello")
-    with pytest.raises(DataError, match="the source holds no image"):
+    with pytest.raises(DataError, match="the source holds no images"):
         run(tmp_path, "folder")
-    with pytest.raises(DataError, match="there are no annotations"):
+    with pytest.raises(DataError, match="the source holds no annotations"):
         run(tmp_path, "voc")
-    with pytest.raises(DataError, match="not a folder and not an archive"):
+    with pytest.raises(DataError, match="neither a folder nor an archive"):
         run(tmp_path, "folder", "source/readme.txt")
 
 
@@ -128,7 +126,7 @@ def test_one_class_only(tmp_path: Path) -> None:
     for name in ("red", "green"):
         for path in (source / name).iterdir():
             path.unlink()
-    with pytest.raises(DataError, match=r"1 class \(blue\) where the task needs 2"):
+    with pytest.raises(DataError, match=r"1 class\(es\): blue"):
         run(tmp_path, "folder")
 
 
@@ -136,23 +134,23 @@ def test_no_annotation_at_all(tmp_path: Path) -> None:
     source = make_voc_source(tmp_path / "source")
     for path in (source / "Annotations").iterdir():
         path.write_text(voc_xml([], (64, 64)))
-    with pytest.raises(DataError, match="no annotation is left to learn from"):
+    with pytest.raises(DataError, match="no usable object in any image"):
         run(tmp_path, "voc")
 
 
 def test_a_class_that_train_lacks(tmp_path: Path) -> None:
     source = make_folder_source(tmp_path / "source", per_class=4, splits=("train", "val", "test"))
     (source / "train/red").rename(source / "train/purple")
-    with pytest.raises(DataError, match="classes in test that train does not have: red") as error:
+    with pytest.raises(DataError, match="class 'red' is in val and test but not in train"):
         run(tmp_path, "folder")
-    assert "classes in val that train does not have: red" in error.value.what
 
 
 def test_images_beside_class_folders(tmp_path: Path) -> None:
     source = make_folder_source(tmp_path / "source")
     (source / "red/0.png").rename(source / "0.png")
-    with pytest.raises(DataError, match=r"image 0\.png lies in no class folder"):
-        run(tmp_path, "folder")
+    result = run(tmp_path, "folder", max_unreadable_fraction=0.05)
+    assert rules(result) == [("missing_annotation", "0.png", "")]
+    assert len(result.dataset) == 35
 
 
 def test_the_same_image_in_two_official_splits_is_reported(tmp_path: Path) -> None:
@@ -161,11 +159,13 @@ def test_the_same_image_in_two_official_splits_is_reported(tmp_path: Path) -> No
     assert [item.rule for item in run(tmp_path, "folder").findings] == ["leak"]
 
 
-def test_links_and_climbing_names_are_left_out(tmp_path: Path) -> None:
+def test_a_folder_of_links_is_read_because_dvc_may_place_data_so(tmp_path: Path) -> None:
     source = make_folder_source(tmp_path / "source")
-    outside = tmp_path / "outside.png"
-    outside.write_bytes((source / "red/0.png").read_bytes())
-    (source / "red/link.png").symlink_to(outside)
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    for number, path in enumerate(sorted(source.rglob("*.png"))):
+        path.rename(cache / str(number))
+        path.symlink_to(cache / str(number))
     assert len(run(tmp_path, "folder").dataset) == 36
 
 
@@ -173,7 +173,9 @@ def test_entities_are_refused(tmp_path: Path) -> None:
     source = make_voc_source(tmp_path / "source")
     bomb = '<!DOCTYPE a [<!ENTITY x "y">]>' + voc_xml([], (64, 64))
     (source / "Annotations/im000.xml").write_text(bomb)
-    assert rules(run(tmp_path, "voc")) == [("bad_annotation", "Annotations/im000.xml", "")]
+    assert rules(run(tmp_path, "voc", max_unreadable_fraction=0.05)) == [
+        ("bad_annotation", "Annotations/im000.xml", "")
+    ]
 
 
 @pytest.mark.skipif(not (SHARED / "bccd.tar.gz").exists(), reason="the folder shared/data with BCCD is not here")

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from visionloop.data.samples import Split
 from visionloop.data.settings import SplitSettings
-from visionloop.data.splits import SplitItem, assign_splits
+from visionloop.data.splits import Member, assign_splits
 
 groups = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 3)), min_size=1, max_size=120)
 
 
-def items(pairs: list[tuple[int, int]]) -> list[SplitItem]:
-    return [SplitItem(group=str(group), official=None, classes=frozenset({label})) for group, label in pairs]
+def items(pairs: list[tuple[int, int]]) -> list[Member]:
+    return [Member(group=str(group), official=None, classes=frozenset({str(label)})) for group, label in pairs]
 
 
 @settings(max_examples=80, deadline=None)
@@ -50,9 +53,41 @@ def test_fractions_are_kept_on_average() -> None:
 
 def test_validation_is_carved_from_official_train_only() -> None:
     pairs = [
-        SplitItem(group=str(n), official="test" if n % 4 == 0 else "train", classes=frozenset({0})) for n in range(400)
+        Member(group=str(n), official="test" if n % 4 == 0 else "train", classes=frozenset({"a"})) for n in range(400)
     ]
     splits = assign_splits(pairs, SplitSettings())
     for item, split in zip(pairs, splits, strict=True):
         assert split == "test" if item.official == "test" else split in ("train", "val")
     assert splits.count("val") > 20
+
+
+@pytest.mark.parametrize("given_split", ["val", "test"])
+def test_what_the_official_splits_lack_is_carved_from_train(given_split: Split) -> None:
+    members = [
+        Member(group=str(n), official=given_split if n % 5 == 0 else "train", classes=frozenset({"a"}))
+        for n in range(400)
+    ]
+    splits = assign_splits(members, SplitSettings())
+    assert {s for m, s in zip(members, splits, strict=True) if m.official == given_split} == {given_split}
+    carved = [s for m, s in zip(members, splits, strict=True) if m.official == "train"]
+    assert set(carved) == {"train", "val", "test"} - {given_split}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.frozensets(st.sampled_from("abcd"), min_size=1), min_size=1, max_size=40))
+def test_every_class_is_learnt_from_before_it_is_measured(classes: list[frozenset[str]]) -> None:
+    members = [Member(group=str(n), official=None, classes=names) for n, names in enumerate(classes)]
+    splits = assign_splits(members, SplitSettings())
+    learnt = {name for m, s in zip(members, splits, strict=True) if s == "train" for name in m.classes}
+    assert learnt == set().union(*classes)
+
+
+def test_the_assignment_does_not_depend_on_the_order() -> None:
+    members = items([(number, number % 7) for number in range(60)])
+    forwards = assign_splits(members, SplitSettings())
+    assert assign_splits(members[::-1], SplitSettings())[::-1] == forwards
+
+
+def test_fractions_must_leave_something_to_train() -> None:
+    with pytest.raises(ValidationError, match="must leave something to train"):
+        SplitSettings(val_fraction=0.5, test_fraction=0.5)

@@ -22,14 +22,14 @@ TINY = {
         "data": {"source": {"kind": "folder", "name": "tiny"}},
         "model": {"width": 4},
         "training": {"max_epochs": 3, "batch_size": 8},
-        "gate": {"floors": {"accuracy": 0.0}, "min_images": 1},
+        "gate": {"floors": {"accuracy": 0.0, "f1_macro": 0.0}, "min_images": 1},
     },
     "detection": {
         "data": {"source": {"kind": "voc", "name": "tiny"}},
         "recipe": {"height": 64, "width": 64},
         "model": {"width": 8, "neck": 32, "head_convs": 1},
         "training": {"max_epochs": 2, "batch_size": 4},
-        "gate": {"floors": {"map": 0.99}, "min_images": 1},
+        "gate": {"floors": {"map": 0.99, "map_50": 0.0}, "min_images": 1},
     },
 }
 

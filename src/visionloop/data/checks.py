@@ -1,180 +1,332 @@
-"""From a record as found to a sample that may be learned from, or to the findings why not."""
+"""Check before learning: what is wrong with a source, and whether one may learn from the rest.
+
+Defective images and objects are kept out and listed. Too many of them, or a defect of the whole, stops.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from visionloop.core.errors import DataError, ImageError
-from visionloop.core.files import sha256_bytes
-from visionloop.core.images import decode_image
-from visionloop.data.findings import Finding
-from visionloop.data.formats.record import RawObject, Record
+from visionloop.data.findings import Finding, count_rules, sorted_findings
+from visionloop.data.formats.source import RawObject, Record
 from visionloop.data.requirements import Requirements
+from visionloop.data.samples import SPLITS, Split
 from visionloop.data.settings import CheckSettings
 
 _SHOWN = 20
+"""Findings listed in one error."""
+
+_IMAGE_RULES = (
+    "unreadable_image",
+    "missing_image",
+    "missing_annotation",
+    "bad_annotation",
+    "size_mismatch",
+    "duplicate_id",
+    "unknown_split",
+    "unknown_split_member",
+)
+OBJECT_RULES = ("degenerate_box", "outside_box", "bad_object", "missing_box")
+"""Rules about one object; a finding of severity `error` means that object is kept out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckedRecord:
-    """A record whose image decodes and whose objects are sound.
+class CheckedObject:
+    """An object that may be learnt from: class name, box inside the image or None, flags."""
 
-    Attributes:
-        record: As found.
-        data: The image's bytes.
-        sha256: Their hash.
-        width, height: Pixels of the upright image.
-        objects: The sound ones, boxes clipped to the image.
-    """
-
-    record: Record
-    data: bytes
-    sha256: str
-    width: int
-    height: int
-    objects: tuple[RawObject, ...]
+    name: str
+    box_xyxy: tuple[float, float, float, float] | None
+    flags: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class Tally:
-    """What a pass over a source has seen."""
-
-    findings: list[Finding] = field(default_factory=list)
-    num_records: int = 0
-    num_unreadable: int = 0
-    num_objects: int = 0
+def unreadable(record: Record, error: ImageError) -> Finding:
+    """The finding for an image that does not decode."""
+    return Finding(
+        rule="unreadable_image",
+        severity="error",
+        file=record.member,
+        found=error.what,
+        expected=error.expected,
+        action=f"kept out; {error.action}",
+    )
 
 
 def check_record(
-    settings: CheckSettings, requirements: Requirements, record: Record, tally: Tally
-) -> CheckedRecord | None:
-    """Decode the image and check each object; findings go to `tally`.
+    record: Record, size: tuple[int, int], requirements: Requirements, settings: CheckSettings
+) -> tuple[list[CheckedObject] | None, list[Finding]]:
+    """Check one image's annotation against the image.
+
+    Args:
+        record: As the source gave it.
+        size: Width and height in pixels of the upright image.
+        requirements: Whether boxes and exactly one label are needed.
+        settings: How far a box may leave the image.
 
     Returns:
-        The checked record, or None when the image is left out.
+        The good objects, or None when the image must be kept out; and what was found.
     """
-    tally.num_records += 1
-    try:
-        data = record.read()
-        height, width = decode_image(data, where=record.member).shape[:2]
-    except (ImageError, OSError) as error:
-        tally.num_unreadable += 1
-        found = error.what if isinstance(error, ImageError) else str(error)
-        tally.findings.append(_finding("unreadable_image", record.member, "", found, "an image that can be decoded"))
-        return None
-    if record.stated_size not in (None, (width, height)):
-        tally.findings.append(
-            Finding(
-                rule="size_mismatch",
-                severity="warning",
-                file=record.annotation,
-                found=f"states {record.stated_size[0]} x {record.stated_size[1]} pixels",
-                expected=f"{width} x {height}, as the image is",
-                action="kept; boxes are read in the image's pixels",
-            )
-        )
-    objects = []
-    for index, item in enumerate(record.objects):
-        checked = _check_object(settings, requirements, record, index, item, (width, height), tally)
-        if checked is not None:
-            objects.append(checked)
-    if requirements.one_label and len(objects) != 1:
-        tally.findings.append(
-            _finding("not_one_label", record.annotation, "", f"{len(objects)} labels", "exactly one label an image")
-        )
-        return None
-    tally.num_objects += len(objects)
-    return CheckedRecord(
-        record=record, data=data, sha256=sha256_bytes(data), width=width, height=height, objects=tuple(objects)
-    )
+    if record.declared_size is not None and record.declared_size != size:
+        return None, [_size_mismatch(record, size)]
+    if requirements.one_label and len(record.objects) != 1:
+        return None, [_label_count(record)]
+    findings: list[Finding] = []
+    objects: list[CheckedObject] = []
+    for item in record.objects:
+        good, finding = _check_object(record, item, size, requirements, settings)
+        if good is not None:
+            objects.append(good)
+        if finding is not None:
+            findings.append(finding)
+    return objects, findings
 
 
 def _check_object(
-    settings: CheckSettings,
-    requirements: Requirements,
-    record: Record,
-    index: int,
-    item: RawObject,
-    size: tuple[int, int],
-    tally: Tally,
-) -> RawObject | None:
-    place = f"object {index} ({item.class_name})"
-    if item.box_xyxy is None:
-        if requirements.boxes:
-            tally.findings.append(_finding("missing_box", record.annotation, place, "no box", "a box"))
-            return None
-        return item
-    x1, y1, x2, y2 = item.box_xyxy
-    if not (x2 > x1 and y2 > y1):
-        found = f"{x2 - x1:g} x {y2 - y1:g} pixels at ({x1:g}, {y1:g})"
-        tally.findings.append(
-            _finding("degenerate_box", record.annotation, place, found, "width and height above zero")
-        )
-        return None
+    record: Record, item: RawObject, size: tuple[int, int], requirements: Requirements, settings: CheckSettings
+) -> tuple[CheckedObject | None, Finding | None]:
+    if item.box_xyxy is None or item.corners is None:
+        if not requirements.boxes:
+            return CheckedObject(name=item.name, box_xyxy=None, flags=item.flags), None
+        return None, _object_finding("missing_box", record, item, "no box", "a box for every object")
+    x1, y1, x2, y2 = item.corners
+    # Judged as written: in the 1-based convention a zero-size box would pass for one pixel.
+    if x2 <= x1 or y2 <= y1:
+        found = f"box {_corners(item)} has no area"
+        return None, _object_finding("degenerate_box", record, item, found, "xmin < xmax and ymin < ymax")
     width, height = size
-    clipped = (max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height)))
-    if not (clipped[2] > clipped[0] and clipped[3] > clipped[1]):
-        found = f"({x1:g}, {y1:g}, {x2:g}, {y2:g}) lies outside"
-        expected = f"a box inside {width} x {height} pixels"
-        tally.findings.append(_finding("outside_box", record.annotation, place, found, expected))
-        return None
-    if max(abs(a - b) for a, b in zip(clipped, item.box_xyxy, strict=True)) > settings.box_tolerance_px:
-        tally.findings.append(
-            Finding(
-                rule="outside_box",
-                severity="warning",
-                file=record.annotation,
-                record=place,
-                found=f"({x1:g}, {y1:g}, {x2:g}, {y2:g}) sticks out",
-                expected=f"a box inside {width} x {height} pixels",
-                action="clipped to the image",
-            )
-        )
-    return RawObject(class_name=item.class_name, box_xyxy=clipped, flags=item.flags)
+    x1, y1, x2, y2 = item.box_xyxy
+    clipped = (max(0.0, x1), max(0.0, y1), min(float(width), x2), min(float(height), y2))
+    inside = f"a box inside the image, {width} x {height} pixels"
+    if clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
+        found = f"box {_corners(item)} lies outside the image"
+        return None, _object_finding("outside_box", record, item, found, inside)
+    kept = CheckedObject(name=item.name, box_xyxy=clipped, flags=item.flags)
+    excess = max(abs(a - b) for a, b in zip(clipped, item.box_xyxy, strict=True))
+    if excess <= settings.box_tolerance_px:
+        return kept, None
+    found = f"box {_corners(item)} leaves the image by {excess:g} pixels"
+    return kept, _object_finding("outside_box", record, item, found, inside, severity_warning=True)
 
 
-def require_usable(
-    settings: CheckSettings, requirements: Requirements, tally: Tally, class_counts: Counter[str], where: str
-) -> None:
-    """Stop unless the source as a whole can be learned from.
-
-    Raises:
-        DataError: too many unreadable images, no annotation left, or too few classes; with the findings.
-    """
-    problems = []
-    if tally.num_unreadable > settings.max_unreadable_fraction * tally.num_records:
-        problems.append(
-            f"{tally.num_unreadable} of {tally.num_records} images cannot be read "
-            f"(at most {settings.max_unreadable_fraction:.1%} are left out silently)"
-        )
-    if not tally.num_objects:
-        problems.append("no annotation is left to learn from")
-    elif len(class_counts) < requirements.min_classes:
-        problems.append(
-            f"{len(class_counts)} class{'' if len(class_counts) == 1 else 'es'} "
-            f"({', '.join(sorted(class_counts))}) where the task needs {requirements.min_classes}"
-        )
-    if problems:
-        raise unusable(problems, tally.findings, where)
-
-
-def unusable(problems: Sequence[str], findings: Sequence[Finding], where: str) -> DataError:
-    """One error with every problem and the first findings."""
-    lines = [f"  - {problem}" for problem in problems]
-    if findings:
-        lines.append(f"  {len(findings)} findings" + (f", the first {_SHOWN}:" if len(findings) > _SHOWN else ":"))
-        lines += [f"    {finding}" for finding in findings[:_SHOWN]]
-    return DataError(
-        "the source cannot be learned from:\n" + "\n".join(lines),
-        where=where,
-        expected="readable images with sound annotations of every class in every split",
-        action="correct the files named above; nothing has been written",
+def _object_finding(
+    rule: str, record: Record, item: RawObject, found: str, expected: str, *, severity_warning: bool = False
+) -> Finding:
+    return Finding(
+        rule=rule,
+        severity="warning" if severity_warning else "error",
+        file=record.annotation or record.member,
+        record=item.record,
+        found=found,
+        expected=expected,
+        action="clipped to the image" if severity_warning else "the object is kept out, the image stays",
     )
 
 
-def _finding(rule: str, file: str, record: str, found: str, expected: str) -> Finding:
+def _corners(item: RawObject) -> str:
+    assert item.corners is not None
+    return "(" + ", ".join(f"{value:g}" for value in item.corners) + ")"
+
+
+def _size_mismatch(record: Record, size: tuple[int, int]) -> Finding:
+    assert record.declared_size is not None
+    declared = record.declared_size
+    turned = "; the image is turned by its EXIF orientation" if declared == size[::-1] else ""
     return Finding(
-        rule=rule, severity="error", file=file, record=record, found=found, expected=expected, action="left out"
+        rule="size_mismatch",
+        severity="error",
+        file=record.annotation,
+        found=f"the annotation was made for {declared[0]} x {declared[1]} pixels{turned}",
+        expected=f"the size of {record.member}, {size[0]} x {size[1]} pixels",
+        action="kept out: its boxes cannot be trusted; annotate the image as it is",
+    )
+
+
+def _label_count(record: Record) -> Finding:
+    names = sorted({item.name for item in record.objects})
+    return Finding(
+        rule="bad_annotation",
+        severity="error",
+        file=record.annotation or record.member,
+        found=f"{len(record.objects)} labels" + (f" ({', '.join(names)})" if names else ""),
+        expected="exactly one label an image",
+        action="kept out",
+    )
+
+
+def check_volume(
+    findings: Sequence[Finding], num_images: int, num_objects: int, settings: CheckSettings
+) -> list[Finding]:
+    """Whether more is defective than may be kept out.
+
+    Args:
+        findings: Everything found so far.
+        num_images: Images in the source, the defective ones too.
+        num_objects: Objects in the source, the defective ones too.
+        settings: The limits.
+
+    Returns:
+        Findings of severity `stop`; empty when one may go on.
+    """
+    stops: list[Finding] = []
+    defects = [finding for finding in findings if finding.severity == "error"]
+    for noun, rules, total in (("images", _IMAGE_RULES, num_images), ("objects", OBJECT_RULES, num_objects)):
+        count = sum(finding.rule in rules for finding in defects)
+        if count > settings.max_unreadable_fraction * total:
+            stops.append(_too_many(noun, count, total, settings))
+    return stops
+
+
+def _too_many(noun: str, count: int, total: int, settings: CheckSettings) -> Finding:
+    share = f" ({100 * count / total:.1f}%)" if total else ""
+    return Finding(
+        rule=f"too_many_defective_{noun}",
+        severity="stop",
+        file="the source",
+        found=f"{count} of {total} {noun}{share} cannot be used",
+        expected=f"at most {100 * settings.max_unreadable_fraction:g}% (data.check.max_unreadable_fraction)",
+        action="mend the files listed",
+    )
+
+
+def check_classes(
+    class_counts: dict[str, Counter[Split]],
+    num_per_split: Counter[Split],
+    declared: Sequence[str],
+    requirements: Requirements,
+) -> list[Finding]:
+    """Check which classes occur where, once every sample has its split.
+
+    Args:
+        class_counts: Good objects per class and split.
+        num_per_split: Samples per split.
+        declared: Class names that the layout names, maybe without any image.
+        requirements: Fewest classes.
+    """
+    findings = [_empty_class(name) for name in declared if name not in class_counts]
+    if not class_counts:
+        return [*findings, _stop("no_objects", "no usable object in any image", "labelled objects")]
+    if len(class_counts) < requirements.min_classes:
+        names = ", ".join(sorted(class_counts))
+        found = f"{len(class_counts)} class(es): {names}"
+        return [*findings, _stop("too_few_classes", found, f"at least {requirements.min_classes} classes")]
+    findings += [
+        _stop("empty_split", f"no image is in the {split} split", "images in train, val and test")
+        for split in SPLITS
+        if not num_per_split[split]
+    ]
+    for name, counts in sorted(class_counts.items()):
+        findings += _class_coverage(name, counts, num_per_split)
+    return findings
+
+
+def _class_coverage(name: str, counts: Counter[Split], num_per_split: Counter[Split]) -> list[Finding]:
+    present = [split for split in SPLITS if counts[split]]
+    if "train" not in present:
+        where = " and ".join(present)
+        return [
+            _stop(
+                f"class_only_in_{present[0]}",
+                f"class {name!r} is in {where} but not in train",
+                "every class of val and test in train",
+            )
+        ]
+    absent = [split for split in SPLITS if num_per_split[split] and not counts[split]]
+    if not absent:
+        return []
+    return [
+        Finding(
+            rule="class_only_in_train" if present == ["train"] else f"class_missing_in_{absent[0]}",
+            severity="warning",
+            file="the source",
+            record=name,
+            found=f"class {name!r} has no object in {' and '.join(absent)}",
+            expected="every class in every split",
+            action="its metrics are undefined there; add labelled images",
+        )
+    ]
+
+
+def _empty_class(name: str) -> Finding:
+    return Finding(
+        rule="empty_class",
+        severity="warning",
+        file=name,
+        found=f"class {name!r} has no usable image",
+        expected="images in every class folder",
+        action="the class is left out; add images or remove the folder",
+    )
+
+
+def _stop(rule: str, found: str, expected: str) -> Finding:
+    return Finding(
+        rule=rule, severity="stop", file="the source", found=found, expected=expected, action="mend the source"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What the duplicate check needs to know of a sample.
+
+    Attributes:
+        file: Name in the source.
+        sha256: Of the image's bytes.
+        split: Its side.
+        label: Its class where there is exactly one, else empty.
+    """
+
+    file: str
+    sha256: str
+    split: Split
+    label: str
+
+
+def check_duplicates(identities: Sequence[Identity]) -> list[Finding]:
+    """Exact duplicates that lie in different splits (leakage) or have different labels."""
+    groups: dict[str, list[Identity]] = {}
+    for identity in identities:
+        groups.setdefault(identity.sha256, []).append(identity)
+    findings: list[Finding] = []
+    for group in groups.values():
+        if len(group) == 1:
+            continue
+        first, *others = sorted(group, key=lambda item: item.file)
+        for other in others:
+            if other.split != first.split:
+                found = f"the same bytes as {first.file}, which is in {first.split}; this one is in {other.split}"
+                findings.append(_duplicate("leak", other, found, "one split for equal images"))
+            if other.label != first.label:
+                found = f"the same bytes as {first.file}, but {other.label!r} instead of {first.label!r}"
+                findings.append(_duplicate("conflicting_labels", other, found, "one label for equal images"))
+    return findings
+
+
+def _duplicate(rule: str, item: Identity, found: str, expected: str) -> Finding:
+    action = "kept; scores on that split flatter" if rule == "leak" else "kept; decide which is right"
+    return Finding(rule=rule, severity="warning", file=item.file, found=found, expected=expected, action=action)
+
+
+def stop_if_needed(findings: Sequence[Finding], *, where: str) -> None:
+    """Raise one error for everything found when any finding stops.
+
+    Raises:
+        DataError: what stops first, then the first 20 findings, then counts by rule.
+    """
+    stops = [finding for finding in findings if finding.severity == "stop"]
+    if not stops:
+        return
+    rest = [finding for finding in sorted_findings(findings) if finding.severity != "stop"]
+    lines = [f"  - {finding.found}" for finding in stops]
+    if rest:
+        counts = ", ".join(f"{rule} {count}" for rule, count in count_rules(rest).items())
+        lines.append(f"  {len(rest)} finding(s) in all: {counts}")
+        lines += [f"  - {finding}" for finding in rest[:_SHOWN]]
+        if len(rest) > _SHOWN:
+            lines.append(f"  - and {len(rest) - _SHOWN} more")
+    raise DataError(
+        "the source cannot be learnt from:\n" + "\n".join(lines),
+        where=where,
+        expected="; ".join(dict.fromkeys(finding.expected for finding in stops)),
+        action="; ".join(dict.fromkeys(finding.action for finding in stops)) + "; nothing has been written",
     )

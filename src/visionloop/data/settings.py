@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from visionloop.core.settings import Settings
 
@@ -21,14 +21,18 @@ class SourceSettings(Settings):
     licence: str = ""
     """Licence of the images, in words."""
     one_based: bool = True
-    """VOC only: boxes count pixels from 1 and include the last, as Pascal VOC defines them."""
+    """VOC only: boxes count pixels from 1 and include the last, as Pascal VOC defines them. False for tools
+    that count from 0 and leave xmax, ymax out (labelImg, CVAT, Roboflow)."""
+    max_unpacked_gb: float = Field(default=50.0, gt=0)
+    """Archives that hold more gigabytes (10^9 bytes) than this are refused."""
 
 
 class CheckSettings(Settings):
     """What is tolerated in a source."""
 
     max_unreadable_fraction: float = Field(default=0.01, ge=0, le=1)
-    """Largest share of unreadable images that is left out and listed; more stops."""
+    """Largest share of unusable images (unreadable, or without sound annotation), and of unusable objects,
+    that is left out and listed; more stops."""
     box_tolerance_px: float = Field(default=2.0, ge=0, le=100)
     """A box that sticks out of its image by at most this is clipped without a warning."""
 
@@ -42,6 +46,12 @@ class SplitSettings(Settings):
     """Share for the test, where the source has no test split."""
     seed: int = Field(default=7, ge=0)
     """Key of the hash that assigns; another seed is another assignment."""
+
+    @model_validator(mode="after")
+    def _leave_some_to_train(self) -> Self:
+        if self.val_fraction + self.test_fraction >= 1:
+            raise ValueError("must leave something to train: val_fraction + test_fraction is 1 or more")
+        return self
 
 
 class DataSettings(Settings):

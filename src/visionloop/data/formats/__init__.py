@@ -1,28 +1,33 @@
-"""Readers of other people's layouts. Each yields `Record`s in a fixed order and reports what does not fit."""
+"""Sources: somebody else's layouts, one module each, behind one interface."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from visionloop.data.findings import Finding
-from visionloop.data.formats import folder, voc
+from visionloop.data.formats.folder import FolderSource
 from visionloop.data.formats.members import open_members
-from visionloop.data.formats.record import Record
+from visionloop.data.formats.source import RawObject, Record, Source
+from visionloop.data.formats.voc import VocSource
 from visionloop.data.settings import SourceSettings
 
-_READERS: dict[str, Callable[..., Iterator[Record | Finding]]] = {"folder": folder.read, "voc": voc.read}
+__all__ = ["RawObject", "Record", "Source", "open_source"]
 
 
-def read_source(settings: SourceSettings, root: Path) -> Iterator[Record | Finding]:
-    """Records of a source, and findings about what is no record, in a fixed order.
+def open_source(settings: SourceSettings, *, root: Path) -> Source:
+    """Open a source; close it after use.
 
     Args:
-        settings: Kind and path.
-        root: Folder that a relative path starts from.
+        settings: Kind and place.
+        root: Folder at which a relative path starts.
 
     Raises:
-        DataError: the path does not exist, is no folder or archive, or has not the layout of its kind.
+        DataError: the path is missing, is not of that layout, or is an archive we do not trust.
     """
-    with open_members(root / settings.path) as members:
-        yield from _READERS[settings.kind](members, settings)
+    members = open_members(root / settings.path, max_unpacked_bytes=int(settings.max_unpacked_gb * 1e9))
+    try:
+        if settings.kind == "voc":
+            return VocSource(members, one_based=settings.one_based)
+        return FolderSource(members)
+    except BaseException:
+        members.close()
+        raise

@@ -1,71 +1,101 @@
-"""Class folders: `<split>/<class>/<image>` or `<class>/<image>`, at whatever depth the folders begin."""
+"""Image folders: one folder a class, with or without train, val and test above them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import PurePosixPath
 
 from visionloop.core.errors import DataError
 from visionloop.core.images import SUFFIXES
 from visionloop.data.findings import Finding
 from visionloop.data.formats.members import Members
-from visionloop.data.formats.record import RawObject, Record
+from visionloop.data.formats.source import RawObject, Record, Source, suffix, unsupported
 from visionloop.data.samples import Split
-from visionloop.data.settings import SourceSettings
 
-SPLIT_NAMES: dict[str, Split] = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
+SPLIT_NAMES: dict[str, Split] = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+"""Folder names (in any case) that say a split."""
 
 
-def read(members: Members, settings: SourceSettings) -> Iterator[Record | Finding]:  # noqa: ARG001
-    """Records of class folders.
+class FolderSource(Source):
+    """`<class>/<anything>.png`, or `<split>/<class>/<anything>.png`; deeper folders belong to their class.
 
-    Raises:
-        DataError: images lie beside class folders, or in none.
+    The layout has splits when a folder `train` lies beside the others. Folders around the whole
+    (`photos/train/...`) are found by themselves.
     """
-    images = [name for name in members.names if name.lower().endswith(SUFFIXES)]
-    if not images:
-        raise DataError(
-            "the source holds no image",
-            where=members.where,
-            expected=f"files ending in {', '.join(SUFFIXES)} below class folders",
-            action="correct data.source.path, or convert the images",
-        )
-    depth = _common_depth(images)
-    for name in images:
-        parts = PurePosixPath(name).parts[depth:]
-        split = SPLIT_NAMES.get(parts[0].lower()) if len(parts) > 2 else None
-        folders = parts[1:-1] if split else parts[:-1]
-        if len(folders) != 1:
+
+    def __init__(self, members: Members) -> None:
+        super().__init__(members)
+        images = [name for name in members.names if suffix(name) in SUFFIXES]
+        if not images:
             raise DataError(
-                f"image {name} lies in {'no class folder' if not folders else 'folders ' + '/'.join(folders)}",
+                "the source holds no images",
                 where=members.where,
-                expected="<class>/<image>, or <split>/<class>/<image> with train, val, test",
-                action="move the images into one folder a class",
+                expected="files ending in " + ", ".join(SUFFIXES) + ", in one folder for each class",
+                action="correct the setting data.source.path",
             )
-        yield Record(
-            member=name,
-            read=partial(members.read, name),
-            split=split,
-            objects=(RawObject(class_name=folders[0]),),
-            annotation=name,
-        )
+        self._root = _find_root(images)
+        self._has_splits = "train" in _tops(images, self._root)
+        self._images = images
+        self.class_names = tuple(sorted(self._classes(members.folders)))
+        others = [name for name in members.names if suffix(name) not in SUFFIXES]
+        self.findings += unsupported([name for name in others if self._inside(name)])
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def records(self) -> Iterator[Record]:
+        """Images in class folders; those elsewhere become findings."""
+        for name in self._images:
+            parts = name[len(self._root) :].split("/")
+            split: Split | None = None
+            if self._has_splits:
+                split = SPLIT_NAMES.get(parts.pop(0).lower())
+                if split is None:
+                    self.findings.append(_outside(name, "unknown_split", "a folder named train, val or test"))
+                    continue
+            if len(parts) < 2:
+                self.findings.append(_outside(name, "missing_annotation", "a folder that names the class"))
+                continue
+            key = name[len(self._root) :].removesuffix(PurePosixPath(name).suffix)
+            yield Record(member=name, key=key, split=split, objects=(RawObject(name=parts[0]),))
+
+    def _inside(self, name: str) -> bool:
+        """Whether a file lies in a class folder, where one expects images only."""
+        return name.startswith(self._root) and name.count("/", len(self._root)) >= (2 if self._has_splits else 1)
+
+    def _classes(self, folders: list[str]) -> set[str]:
+        depth = 1 if self._has_splits else 0
+        names = set()
+        for folder in folders:
+            parts = (folder + "/")[len(self._root) :].rstrip("/").split("/") if folder.startswith(self._root) else []
+            if len(parts) == depth + 1 and (depth == 0 or parts[0].lower() in SPLIT_NAMES):
+                names.add(parts[depth])
+        return names
 
 
-def _common_depth(images: list[str]) -> int:
-    """Folders that all images share and that are neither a split nor the class: an archive's own folder."""
-    folders = [PurePosixPath(name).parts[:-1] for name in images]
-    depth = 0
-    while all(len(parts) > depth + 1 and parts[depth] == folders[0][depth] for parts in folders):
-        if folders[0][depth].lower() in SPLIT_NAMES:
-            break
-        depth += 1
-    return depth
+def _outside(name: str, rule: str, expected: str) -> Finding:
+    return Finding(
+        rule=rule,
+        severity="error",
+        file=name,
+        found=f"the image lies in {str(PurePosixPath(name).parent)!r}",
+        expected=expected,
+        action="kept out; move it into the folder it belongs to",
+    )
+
+
+def _tops(names: list[str], root: str) -> set[str]:
+    """Lower-case names of the folders directly below `root`."""
+    return {name[len(root) :].split("/")[0].lower() for name in names if "/" in name[len(root) :]}
+
+
+def _find_root(images: list[str]) -> str:
+    """The prefix (empty or ending in `/`) below which splits or classes begin."""
+    root = ""
+    while True:
+        tops = {name[len(root) :].split("/")[0] for name in images}
+        only = next(iter(tops))
+        deep_enough = all(name.count("/", len(root)) >= 2 for name in images)
+        if len(tops) > 1 or only.lower() in SPLIT_NAMES or not deep_enough:
+            return root
+        root += only + "/"

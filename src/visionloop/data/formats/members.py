@@ -1,132 +1,297 @@
-"""A folder or an archive as named members, read without unpacking."""
+"""The files of a source by name, alike for a folder, a zip and a tar archive.
+
+Nothing is unpacked under a name that an archive chooses, so no archive can write outside. A compressed
+tar is decompressed once into an anonymous temporary file, which makes its members readable in any order.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import gzip
+import os
 import tarfile
 import tempfile
+import threading
 import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import IO, Self
 
 from visionloop.core.errors import DataError
 
-MAX_MEMBER_BYTES = 200 * 1024 * 1024
-"""A larger member is refused: it is no image and no annotation."""
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
+"""File name endings of the archives that can be a source."""
+
+MAX_MEMBER_BYTES = 1 << 29
+"""A single file larger than this is refused (512 MiB)."""
+
+_IGNORED = {"__MACOSX", "Thumbs.db", "desktop.ini"}
+_CHUNK = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Members:
-    """The files of a source.
+class Members(ABC):
+    """Readable files by POSIX name relative to the source, hidden files and system clutter left out.
 
     Attributes:
-        where: The folder or archive, for errors.
-        names: POSIX names in sorted order (archives: in the order they are stored, to read them in one pass).
-        read: Gives a member's bytes by name.
+        where: Folder or archive, for errors.
+        names: Sorted names of the files.
+        folders: Sorted names of the folders, empty ones too where the container records them.
     """
 
-    where: str
-    names: list[str]
-    read: Callable[[str], bytes]
+    def __init__(self, where: str, names: list[str], folders: set[str]) -> None:
+        self.where = where
+        self.names = sorted(names)
+        parents = {str(parent) for name in names for parent in PurePosixPath(name).parents}
+        self.folders = sorted((folders | parents) - {"."})
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """A file's bytes. May be called by several threads at once.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+
+    def close(self) -> None:  # noqa: B027  a folder has nothing to release
+        """Release the archive."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
-@contextlib.contextmanager
-def open_members(path: Path) -> Iterator[Members]:
-    """Open a folder, .zip, .tar, .tar.gz or .tgz.
+def open_members(path: Path, *, max_unpacked_bytes: int) -> Members:
+    """Open a folder or an archive.
 
-    Links and names that lead out of the source are left out; hidden files too.
+    Args:
+        path: Folder, or file ending in one of `ARCHIVE_SUFFIXES`.
+        max_unpacked_bytes: An archive that holds more is refused.
 
     Raises:
-        DataError: it does not exist, is empty, or is no archive.
+        DataError: missing, of another kind, damaged, too large, or with unsafe member names or links.
     """
-    with contextlib.ExitStack() as stack:
-        members = _open(path, stack)
-        if not members.names:
-            raise DataError(
-                "the source is empty",
-                where=str(path),
-                expected="images",
-                action="put images there, or correct data.source.path",
-            )
-        yield members
+    members = _open(path, max_unpacked_bytes)
+    if not members.names:
+        members.close()
+        raise DataError(
+            "the source is empty",
+            where=str(path),
+            expected="images",
+            action="put images there, or correct data.source.path",
+        )
+    return members
 
 
-def _open(path: Path, stack: contextlib.ExitStack) -> Members:
+def _open(path: Path, max_unpacked_bytes: int) -> Members:
     if path.is_dir():
-        files = (file for file in path.rglob("*") if file.is_file() and not file.is_symlink())
-        names = sorted(file.relative_to(path).as_posix() for file in files)
-        return Members(str(path), [n for n in names if _is_plain(n)], lambda name: _capped(path / name))
+        return _Folder(path)
     if not path.exists():
         raise DataError(
             "the source does not exist",
             where=str(path),
-            expected="a folder or an archive",
-            action="correct data.source.path, or put the images there",
+            expected="a folder, or an archive ending in " + ", ".join(ARCHIVE_SUFFIXES),
+            action="correct the setting data.source.path, or bring the data there (`dvc pull` if data.dvc pins it)",
         )
+    name = path.name.lower()
     try:
-        if zipfile.is_zipfile(path):
-            return _open_zip(path, stack)
-        if tarfile.is_tarfile(path):
-            return _open_tar(path, stack)
-    except (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError) as error:
-        raise DataError(
-            f"the archive is damaged: {error}", where=str(path), expected="a whole archive", action="fetch it again"
-        ) from None
+        if name.endswith(".zip"):
+            return _Zip(path, max_unpacked_bytes)
+        if name.endswith(ARCHIVE_SUFFIXES):
+            return _Tar(path, max_unpacked_bytes)
+    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error) as error:
+        raise _damaged(str(path), error) from None
     raise DataError(
-        "not a folder and not an archive",
+        "the source is neither a folder nor an archive we read",
         where=str(path),
-        expected="a folder, .zip, .tar, .tar.gz or .tgz",
-        action="correct data.source.path",
+        expected="a folder, or an archive ending in " + ", ".join(ARCHIVE_SUFFIXES),
+        action="unpack it, or pack it as one of these",
     )
 
 
-def _open_zip(path: Path, stack: contextlib.ExitStack) -> Members:
-    archive = stack.enter_context(zipfile.ZipFile(path))
-    infos = {info.filename: info for info in archive.infolist() if not info.is_dir() and _is_plain(info.filename)}
+class _Folder(Members):
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        names, folders = [], set()
+        for path, is_folder in _walk(root, seen=set()):
+            name = path.relative_to(root).as_posix()
+            if is_folder:
+                folders.add(name)
+            else:
+                names.append(name)
+        super().__init__(str(root), names, folders)
 
-    def read(name: str) -> bytes:
-        _check_size(infos[name].file_size, f"{path}:{name}")
-        return archive.read(name)
+    def read(self, name: str) -> bytes:
+        try:
+            return (self._root / name).read_bytes()
+        except OSError as error:
+            raise DataError(
+                f"the file cannot be read ({error.strerror})",
+                where=f"{self.where}: {name}",
+                expected="a readable file",
+                action="check its permissions",
+            ) from None
 
-    return Members(str(path), sorted(infos), read)
 
-
-def _open_tar(path: Path, stack: contextlib.ExitStack) -> Members:
-    archive: tarfile.TarFile = stack.enter_context(tarfile.TarFile.open(path))
-    # A compressed tar cannot be read at random without decompressing from its start each time, so its
-    # members are spooled once into a temporary folder that goes with the source.
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="visionloop-")))
-    names = []
-    for info in archive:
-        if not info.isfile() or not _is_plain(info.name):
+def _walk(folder: Path, seen: set[str]) -> Iterator[tuple[Path, bool]]:
+    """Entries below a folder. Links are followed, because DVC may place data as links; loops are not."""
+    real = os.path.realpath(folder)
+    if real in seen:
+        return
+    for entry in os.scandir(folder):
+        if _is_clutter(entry.name):
             continue
-        _check_size(info.size, f"{path}:{info.name}")
-        source = archive.extractfile(info)
-        assert source is not None
-        target = folder / info.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(source.read())
-        names.append(PurePosixPath(info.name).as_posix())
-    return Members(str(path), sorted(set(names)), lambda name: (folder / name).read_bytes())
+        path = Path(entry.path)
+        if entry.is_dir():
+            yield path, True
+            yield from _walk(path, seen | {real})
+        elif entry.is_file():
+            yield path, False
 
 
-def _is_plain(name: str) -> bool:
-    """Neither hidden nor leading out of the source."""
-    path = PurePosixPath(name)
-    return not path.is_absolute() and not any(part == ".." or part.startswith((".", "__MACOSX")) for part in path.parts)
+class _Zip(Members):
+    def __init__(self, path: Path, max_unpacked_bytes: int) -> None:
+        self._file = zipfile.ZipFile(path)
+        self._lock = threading.Lock()
+        names: list[str] = []
+        folders: set[str] = set()
+        total = 0
+        for info in self._file.infolist():
+            is_link = (info.external_attr >> 28) == 0xA
+            if not _accept(info.filename, str(path), is_link=is_link):
+                continue
+            if info.is_dir():
+                folders.add(info.filename.rstrip("/"))
+                continue
+            total += _checked_size(info.file_size, info.filename, str(path))
+            names.append(info.filename)
+        if total > max_unpacked_bytes:
+            raise _too_large(str(path), max_unpacked_bytes)
+        super().__init__(str(path), names, folders)
+
+    def read(self, name: str) -> bytes:
+        try:
+            with self._lock:
+                return self._file.read(name)
+        except (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+            raise _damaged(f"{self.where}: {name}", error) from None
+
+    def close(self) -> None:
+        self._file.close()
 
 
-def _check_size(size: int, where: str) -> None:
+class _Tar(Members):
+    def __init__(self, path: Path, max_unpacked_bytes: int) -> None:
+        self._file = self._plain(path, max_unpacked_bytes)
+        self._lock = threading.Lock()
+        self._places: dict[str, tuple[int, int]] = {}
+        folders: set[str] = set()
+        try:
+            with tarfile.open(fileobj=self._file, mode="r:") as archive:
+                while (info := archive.next()) is not None:
+                    # tarfile remembers every header otherwise: a kilobyte a file.
+                    archive.members.clear()  # type: ignore[attr-defined]
+                    name = info.name.removeprefix("./")
+                    if name in (".", "") or not _accept(name, str(path), is_link=info.issym() or info.islnk()):
+                        continue
+                    if info.isdir():
+                        folders.add(name)
+                    elif info.isfile():
+                        self._places[name] = (info.offset_data, _checked_size(info.size, name, str(path)))
+        except BaseException:
+            self._file.close()
+            raise
+        super().__init__(str(path), list(self._places), folders)
+
+    @staticmethod
+    def _plain(path: Path, max_unpacked_bytes: int) -> IO[bytes]:
+        """The archive without its compression."""
+        if path.name.lower().endswith(".tar"):
+            return path.open("rb")
+        plain = tempfile.TemporaryFile(prefix="visionloop-")  # noqa: SIM115  closed by close()
+        size = 0
+        try:
+            with gzip.open(path, "rb") as compressed:
+                while chunk := compressed.read(_CHUNK):
+                    size += len(chunk)
+                    if size > max_unpacked_bytes:
+                        raise _too_large(str(path), max_unpacked_bytes)
+                    plain.write(chunk)
+        except BaseException:
+            plain.close()
+            raise
+        plain.seek(0)
+        return plain
+
+    def read(self, name: str) -> bytes:
+        offset, size = self._places[name]
+        with self._lock:
+            self._file.seek(offset)
+            data = self._file.read(size)
+        if len(data) != size:
+            raise _damaged(f"{self.where}: {name}", EOFError("it ends early"))
+        return data
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _is_clutter(part: str) -> bool:
+    return part.startswith(".") or part in _IGNORED
+
+
+def _accept(name: str, where: str, *, is_link: bool) -> bool:
+    """Whether an archive's member counts; clutter does not.
+
+    Raises:
+        DataError: the name leads outside, or the member is a link.
+    """
+    parts = name.rstrip("/").split("/")
+    if name.startswith("/") or "\\" in name or ".." in parts or ":" in parts[0]:
+        raise DataError(
+            f"the archive holds a member with an unsafe name: {name!r}",
+            where=where,
+            expected="names relative to the archive, without `..`, `\\` and drive letters",
+            action="pack the data anew; do not unpack this archive by other means",
+        )
+    if any(_is_clutter(part) for part in parts):
+        return False
+    if is_link:
+        raise DataError(
+            f"the archive holds a link: {name!r}",
+            where=where,
+            expected="files and folders only",
+            action="pack the data anew with links followed (`tar --dereference --hard-dereference`)",
+        )
+    return True
+
+
+def _checked_size(size: int, name: str, where: str) -> int:
     if size > MAX_MEMBER_BYTES:
         raise DataError(
-            f"a file of {size:,} bytes",
-            where=where,
-            expected=f"at most {MAX_MEMBER_BYTES:,} bytes",
-            action="remove it from the source",
+            f"a member of the archive is {size:,} bytes",
+            where=f"{where}: {name}",
+            expected=f"at most {MAX_MEMBER_BYTES:,} bytes a file",
+            action="leave it out of the archive",
         )
+    return size
 
 
-def _capped(path: Path) -> bytes:
-    _check_size(path.stat().st_size, str(path))
-    return path.read_bytes()
+def _too_large(where: str, max_unpacked_bytes: int) -> DataError:
+    return DataError(
+        f"the archive unpacks to more than {max_unpacked_bytes / 1e9:g} GB",
+        where=where,
+        expected="at most data.source.max_unpacked_gb",
+        action="raise that setting if the archive can be trusted, or unpack it into a folder yourself",
+    )
+
+
+def _damaged(where: str, error: BaseException) -> DataError:
+    return DataError(
+        f"the archive is damaged ({error})",
+        where=where,
+        expected="a whole archive of the kind its name says",
+        action="fetch it again and compare its checksum",
+    )

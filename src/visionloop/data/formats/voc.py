@@ -1,120 +1,278 @@
-"""Pascal VOC: `JPEGImages/`, `Annotations/*.xml`, and `ImageSets/Main/{train,val,test}.txt` if there are splits.
-
-Format: Everingham et al., "The PASCAL Visual Object Classes Challenge 2012 Development Kit". Its boxes count
-pixels from 1 and include the last one, so (xmin, ymin, xmax, ymax) is (xmin - 1, ymin - 1, xmax, ymax) here.
-"""
+"""Pascal VOC: `JPEGImages/*`, `Annotations/*.xml`, and splits in `ImageSets/Main/*.txt`."""
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
+import math
 from collections.abc import Iterator
-from functools import partial
+from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
 
 from visionloop.core.errors import DataError
 from visionloop.core.images import SUFFIXES
 from visionloop.data.findings import Finding
 from visionloop.data.formats.members import Members
-from visionloop.data.formats.record import RawObject, Record
-from visionloop.data.samples import SPLITS, Split
-from visionloop.data.settings import SourceSettings
+from visionloop.data.formats.source import RawObject, Record, Source, suffix, unsupported
+from visionloop.data.samples import Split
+
+_ANNOTATIONS = ("Annotations", "annotations")
+_IMAGES = ("JPEGImages", "images", "Images")
+_SPLIT_FILES: dict[str, Split] = {"train": "train", "val": "val", "test": "test"}
+_FLAGS = ("difficult", "truncated", "occluded")
+_MAX_XML_BYTES = 16 << 20
 
 
-def read(members: Members, settings: SourceSettings) -> Iterator[Record | Finding]:
-    """Records of a VOC folder, wherever in the source it begins.
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """What one XML file says.
+
+    Attributes:
+        objects: In the file's order.
+        declared_size: Width and height in pixels, or None where absent or zero.
+        problems: Objects that cannot be understood: (record, what is wrong).
+    """
+
+    objects: tuple[RawObject, ...]
+    declared_size: tuple[int, int] | None
+    problems: tuple[tuple[str, str], ...]
+
+
+class VocSource(Source):
+    """Images joined to annotations by file stem; no label map is needed.
+
+    Where split lists exist they decide which images count; `trainval` stands for `train` when neither
+    `train` nor `val` is given.
+    """
+
+    def __init__(self, members: Members, *, one_based: bool) -> None:
+        super().__init__(members)
+        self._one_based = one_based
+        root, self._annotations = _find_annotations(members)
+        folders = tuple(root + folder + "/" for folder in _IMAGES)
+        inside = [name for name in members.names if name.startswith(folders)]
+        self._images: dict[str, str] = {}
+        for name in inside:
+            if suffix(name) in SUFFIXES:
+                self._add_image(name)
+        self.findings += unsupported([name for name in inside if suffix(name) not in SUFFIXES])
+        self._splits = self._read_splits(members, root + "ImageSets/Main/")
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def records(self) -> Iterator[Record]:
+        """Images with an annotation, of the listed ones where there are lists; the others become findings."""
+        stems = sorted(self._images.keys() | self._annotations.keys())
+        if self._splits:
+            unlisted = [stem for stem in stems if stem not in self._splits]
+            self._report_unlisted(unlisted)
+            stems = [stem for stem in stems if stem in self._splits]
+        for stem in stems:
+            record = self._record(stem)
+            if record is not None:
+                yield record
+
+    def _add_image(self, name: str) -> None:
+        stem = PurePosixPath(name).stem
+        first = self._images.setdefault(stem, name)
+        if first != name:
+            self._find("duplicate_id", name, f"its annotation would also belong to {first}", "one image a stem")
+
+    def _read_splits(self, members: Members, folder: str) -> dict[str, Split]:
+        """Stem to split. An image listed twice stays with the split that is looked at last: test, then val."""
+        lists = {PurePosixPath(name).stem: name for name in members.names if _is_split_list(name, folder)}
+        names: dict[str, Split] = {stem: split for stem, split in _SPLIT_FILES.items() if stem in lists}
+        if "trainval" in lists and not {"train", "val"} & names.keys():
+            names["trainval"] = "train"
+        splits: dict[str, Split] = {}
+        for stem, split in names.items():
+            for line in self.read(lists[stem]).decode("utf-8", "replace").splitlines():
+                if line.strip():
+                    self._list_member(line.split()[0], split, lists[stem], splits)
+        return splits
+
+    def _list_member(self, member: str, split: Split, file: str, splits: dict[str, Split]) -> None:
+        if member not in self._images and member not in self._annotations:
+            self._find(
+                "unknown_split_member", file, f"{member!r} is no image", "stems of existing images", record=member
+            )
+            return
+        earlier = splits.get(member)
+        if earlier not in (None, split):
+            self._find(
+                "several_splits",
+                file,
+                f"{member!r} is in {earlier} as well",
+                "one split an image",
+                record=member,
+                action=f"counted as {split} only",
+            )
+        splits[member] = split
+
+    def _report_unlisted(self, stems: list[str]) -> None:
+        if stems:
+            self.findings.append(
+                Finding(
+                    rule="not_in_any_split",
+                    severity="warning",
+                    file=self._images.get(stems[0]) or self._annotations[stems[0]],
+                    found=f"{len(stems)} image(s) are in no list of ImageSets/Main",
+                    expected="every image in one list",
+                    action="left out; add them to a list, or remove the lists",
+                )
+            )
+
+    def _record(self, stem: str) -> Record | None:
+        image, annotation = self._images.get(stem), self._annotations.get(stem)
+        if annotation is None:
+            assert image is not None
+            self._find(
+                "missing_annotation",
+                image,
+                "there is no annotation of this image",
+                f"Annotations/{stem}.xml",
+                action="kept out; an image without objects needs an annotation that says so",
+            )
+            return None
+        if image is None:
+            self._find("missing_image", annotation, "there is no image for this annotation", f"JPEGImages/{stem}.*")
+            return None
+        try:
+            parsed = parse_annotation(self.read(annotation), one_based=self._one_based)
+        except ValueError as error:
+            self._find("bad_annotation", annotation, str(error), "Pascal VOC XML")
+            return None
+        for record, problem in parsed.problems:
+            self._find("bad_object", annotation, problem, "a name and a bndbox with four numbers", record=record)
+        return Record(
+            member=image,
+            key=stem,
+            annotation=annotation,
+            split=self._splits.get(stem),
+            objects=parsed.objects,
+            declared_size=parsed.declared_size,
+        )
+
+    def _find(
+        self, rule: str, file: str, found: str, expected: str, *, record: str = "", action: str = "kept out"
+    ) -> None:
+        severity: Any = "warning" if rule == "several_splits" else "error"
+        self.findings.append(
+            Finding(
+                rule=rule, severity=severity, file=file, record=record, found=found, expected=expected, action=action
+            )
+        )
+
+
+def parse_annotation(data: bytes, *, one_based: bool) -> Annotation:
+    """Parse one Pascal VOC file.
+
+    Args:
+        data: XML. Document types and entities are refused: they can make a parser read files or eat memory.
+        one_based: Whether (xmin, ymin) = (1, 1) is the first pixel and (xmax, ymax) the last inside; then
+            our box is (xmin - 1, ymin - 1, xmax, ymax).
 
     Raises:
-        DataError: there is no `Annotations` folder with XML files.
+        ValueError: not XML we accept, or not an `annotation`.
     """
-    annotations = {
-        PurePosixPath(name).stem: name
-        for name in members.names
-        if name.lower().endswith(".xml") and "Annotations" in PurePosixPath(name).parts
-    }
-    if not annotations:
-        raise DataError(
-            "there are no annotations",
-            where=members.where,
-            expected="XML files in a folder named Annotations",
-            action="correct data.source.path, or choose the layout with data.source.kind",
-        )
-    images = {
-        PurePosixPath(name).stem: name
-        for name in members.names
-        if name.lower().endswith(SUFFIXES) and "JPEGImages" in PurePosixPath(name).parts
-    }
-    splits, findings = _splits(members, set(images) | set(annotations))
-    yield from findings
-    for stem in sorted(images.keys() | annotations.keys()):
-        if stem not in images:
-            yield _finding("missing_image", annotations[stem], "no image of that name", f"JPEGImages/{stem}.*")
-        elif stem not in annotations:
-            yield _finding("missing_annotation", images[stem], "no annotation of that name", f"Annotations/{stem}.xml")
-        else:
-            yield _record(members, images[stem], annotations[stem], splits.get(stem), settings)
+    root = _parse_xml(data)
+    if root.tag != "annotation":
+        raise ValueError(f"the root element is <{root.tag[:60]}>, not <annotation>")
+    elements = root.findall("object")
+    objects: list[RawObject] = []
+    problems: list[tuple[str, str]] = []
+    for index, element in enumerate(elements):
+        name = (element.findtext("name") or "").strip()
+        record = f"object {index}" + (f" ({name})" if name else "")
+        try:
+            objects.append(_parse_object(element, name, record, one_based=one_based))
+        except ValueError as error:
+            problems.append((record, str(error)))
+    return Annotation(tuple(objects), _declared_size(root), tuple(problems))
 
 
-def _splits(members: Members, known: set[str]) -> tuple[dict[str, Split], list[Finding]]:
-    splits: dict[str, Split] = {}
-    findings = []
-    for split in SPLITS:
-        listings = [name for name in members.names if name.endswith(f"ImageSets/Main/{split}.txt")]
-        for listing in listings[:1]:
-            # Class listings of the challenge carry a second column; the first is the image.
-            stems = [line.split()[0] for line in members.read(listing).decode().splitlines() if line.strip()]
-            for stem in stems:
-                if stem not in known:
-                    findings.append(_finding("unknown_member", listing, f"{stem} is listed", "an image of that name"))
-                elif splits.setdefault(stem, split) != split:
-                    findings.append(
-                        _finding("split_overlap", listing, f"{stem} is in {splits[stem]} too", "one split an image")
-                    )
-    return splits, findings
-
-
-def _record(
-    members: Members, image: str, annotation: str, split: Split | None, settings: SourceSettings
-) -> Record | Finding:
-    text = members.read(annotation)
-    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
-        return _finding("bad_annotation", annotation, "a document type declaration", "plain XML")
-    try:
-        root = ET.fromstring(text)
-        objects = tuple(_object(element, settings.one_based) for element in root.iter("object"))
-        stated = _stated_size(root)
-    except (ET.ParseError, ValueError) as error:
-        return _finding("bad_annotation", annotation, str(error), "Pascal VOC's XML")
-    return Record(
-        member=image,
-        read=partial(members.read, image),
-        split=split,
-        objects=objects,
-        annotation=annotation,
-        stated_size=stated,
-    )
-
-
-def _object(element: ET.Element, one_based: bool) -> RawObject:
-    name = (element.findtext("name") or "").strip()
+def _parse_object(element: Element, name: str, record: str, *, one_based: bool) -> RawObject:
     if not name:
-        raise ValueError("an object without a name")
+        raise ValueError("the object has no name")
     box = element.find("bndbox")
     if box is None:
-        raise ValueError(f"object {name} without a bndbox")
-    xmin, ymin, xmax, ymax = (float(box.findtext(key) or "nan") for key in ("xmin", "ymin", "xmax", "ymax"))
+        raise ValueError("the object has no bndbox")
+    x1, y1, x2, y2 = (_number(box, key) for key in ("xmin", "ymin", "xmax", "ymax"))
     shift = 1.0 if one_based else 0.0
-    # A box whose corners coincide has no extent whatever the convention; inclusive pixels would make it 1 x 1.
-    right, bottom = (xmin - shift if xmax == xmin else xmax), (ymin - shift if ymax == ymin else ymax)
-    flags = tuple(flag for flag in ("difficult", "truncated", "occluded") if element.findtext(flag) == "1")
-    return RawObject(class_name=name, box_xyxy=(xmin - shift, ymin - shift, right, bottom), flags=flags)
+    flags = tuple(flag for flag in _FLAGS if (element.findtext(flag) or "").strip() == "1")
+    box_xyxy = (x1 - shift, y1 - shift, x2, y2)
+    return RawObject(name=name, corners=(x1, y1, x2, y2), box_xyxy=box_xyxy, flags=flags, record=record)
 
 
-def _stated_size(root: ET.Element) -> tuple[int, int] | None:
-    width, height = root.findtext("size/width"), root.findtext("size/height")
-    return (int(width), int(height)) if width and height and int(width) and int(height) else None
+def _number(box: Element, key: str) -> float:
+    text = (box.findtext(key) or "").strip()
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"{key} is {text!r}, not a number") from None
+    if not math.isfinite(value):
+        raise ValueError(f"{key} is {text!r}, not a finite number")
+    return value
 
 
-def _finding(rule: str, file: str, found: str, expected: str) -> Finding:
-    severity = "warning" if rule in ("unknown_member", "split_overlap") else "error"
-    action = "the first split counts" if rule == "split_overlap" else "left out"
-    return Finding(rule=rule, severity=severity, file=file, found=found, expected=expected, action=action)  # type: ignore[arg-type]
+def _declared_size(root: Element) -> tuple[int, int] | None:
+    try:
+        width, height = (int(float(root.findtext(f"size/{key}") or 0)) for key in ("width", "height"))
+    except (ValueError, OverflowError):
+        return None
+    # Some tools write 0 x 0 for "unknown".
+    return (width, height) if width > 0 and height > 0 else None
+
+
+def _parse_xml(data: bytes) -> Element:
+    if len(data) > _MAX_XML_BYTES:
+        raise ValueError(f"the annotation is {len(data):,} bytes, more than {_MAX_XML_BYTES:,}")
+    builder = TreeBuilder()
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartDoctypeDeclHandler = _refuse_doctype
+    parser.StartElementHandler = builder.start
+    parser.EndElementHandler = builder.end
+    parser.CharacterDataHandler = builder.data
+    try:
+        parser.Parse(data, True)
+    except expat.ExpatError as error:
+        raise ValueError(f"not well-formed XML ({error})") from None
+    except (LookupError, UnicodeError) as error:
+        raise ValueError(f"unknown text encoding ({error})") from None
+    return builder.close()
+
+
+def _refuse_doctype(*_: object) -> None:
+    raise ValueError("the XML declares a document type, which is refused")
+
+
+def _is_split_list(name: str, folder: str) -> bool:
+    return name.startswith(folder) and PurePosixPath(name).name in ("train.txt", "val.txt", "test.txt", "trainval.txt")
+
+
+def _find_annotations(members: Members) -> tuple[str, dict[str, str]]:
+    """The folder that holds `Annotations/` (empty or ending in `/`), and stem to annotation file."""
+    by_root: dict[str, dict[str, str]] = {}
+    for name in members.names:
+        path = PurePosixPath(name)
+        if path.suffix.lower() == ".xml" and path.parent.name in _ANNOTATIONS:
+            root = name[: -len(f"{path.parent.name}/{path.name}")]
+            by_root.setdefault(root, {})[path.stem] = name
+    if len(by_root) == 1:
+        return next(iter(by_root.items()))
+    if not by_root:
+        raise DataError(
+            "the source holds no annotations",
+            where=members.where,
+            expected="Pascal VOC: JPEGImages/*.jpg with Annotations/*.xml",
+            action="correct data.source.path, or choose another data.source.kind",
+        )
+    raise DataError(
+        f"the source holds {len(by_root)} datasets: " + ", ".join(root.rstrip("/") or "." for root in sorted(by_root)),
+        where=members.where,
+        expected="one folder with Annotations/ in it",
+        action="let data.source.path name one of them",
+    )
