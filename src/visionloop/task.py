@@ -61,8 +61,9 @@ class Evaluation:
             Holds the task's `primary_metric`.
         per_class: One row a class, in order of id: `class`, `support`, then metrics.
         tables: Further tables by file stem, each a list of rows with equal keys (written as CSV).
-        per_image: Name to float64 [N] contributions, in the order in which samples were added; what
-            paired tests between two models work on.
+        per_image: Name to float64 [N], in the order in which samples were added. Under the name of a metric
+            stand the contributions whose mean it is; paired tests between two models work on the primary
+            metric's. Other names are for looking at.
     """
 
     metrics: dict[str, float | None]

@@ -3,63 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.factory import make_folder_source, make_voc_source
-
-ROOT = Path(__file__).resolve().parents[2]
-BIN = Path(sys.executable).parent
-
-TINY = {
-    "classification": {
-        "data": {"source": {"kind": "folder", "name": "tiny"}},
-        "model": {"width": 4},
-        "training": {"max_epochs": 3, "batch_size": 8},
-        "gate": {"floors": {"accuracy": 0.0, "f1_macro": 0.0}, "min_images": 1},
-    },
-    "detection": {
-        "data": {"source": {"kind": "voc", "name": "tiny"}},
-        "recipe": {"height": 64, "width": 64},
-        "model": {"width": 8, "neck": 32, "head_convs": 1},
-        "training": {"max_epochs": 2, "batch_size": 4},
-        "gate": {"floors": {"map": 0.99, "map_50": 0.0}, "min_images": 1},
-    },
-}
-
-
-def call(folder: Path, *command: str, expect: int | None = 0) -> str:
-    environment = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=280)
-    output = done.stdout + done.stderr
-    assert expect is None or done.returncode == expect, output
-    assert "Traceback" not in output, output
-    return output
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("project")
-    for name in ("conf", "pipelines", "src"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
-        shutil.copy(ROOT / name, folder / name)
-    (folder / "conf/experiment/tiny.yaml").write_text("# @package _global_\n" + yaml.safe_dump(TINY))
-    text = (folder / "conf/config.yaml").read_text()
-    (folder / "conf/config.yaml").write_text(text.replace("experiment: null", "experiment: tiny"))
-    make_folder_source(folder / "data/classification")
-    make_voc_source(folder / "data/detection")
-    call(folder, "git", "init", "-q")
-    call(folder, "dvc", "init", "-q")
-    shutil.copy(ROOT / ".dvc/config", folder / ".dvc/config")
-    call(folder, sys.executable, "-m", "pipelines.config")
-    return folder
+from tests.e2e.workspace import call
 
 
 @pytest.mark.slow

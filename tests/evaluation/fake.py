@@ -59,7 +59,7 @@ class Accuracy(Scorer):
             rows.append({"class": name, "support": int(mine.sum()), "f1": float(f1)})
         table = [{"actual": self._classes[a], "predicted": self._classes[p]} for a, p in self._pairs]
         metrics: dict[str, float | None] = {"accuracy": float(correct.mean()), "macro_f1": None}
-        return Evaluation(metrics=metrics, per_class=rows, tables={"confusion": table}, per_image={"correct": correct})
+        return Evaluation(metrics=metrics, per_class=rows, tables={"confusion": table}, per_image={"accuracy": correct})
 
 
 class Brightness(Task):

@@ -21,7 +21,7 @@ def summary(num_correct: int = 950, num_images: int = 1000, **changes: Any) -> E
         primary_metric="accuracy",
         metrics={"accuracy": num_correct / num_images, "macro_f1": None},
         per_class=[{"class": "cat", "support": 500, "f1": 0.9}, {"class": "dog", "support": 500, "f1": 0.9}],
-        per_image={"correct": correct},
+        per_image={"accuracy": correct},
         sample_ids=tuple(f"{index:05d}" for index in range(num_images)),
         dataset="pets",
         dataset_hash="a" * 64,
@@ -121,7 +121,7 @@ def test_a_gain_that_may_be_chance_is_insufficient_evidence() -> None:
     # One image better in total, but forty images changed sides: the loss of half a point is not ruled out.
     challenger, champion = np.ones(1000), np.ones(1000)
     challenger[:20], champion[20:41] = 0.0, 0.0
-    pair = [summary(int(values.sum()), per_image={"correct": values}) for values in (challenger, champion)]
+    pair = [summary(int(values.sum()), per_image={"accuracy": values}) for values in (challenger, champion)]
     verdict = decide(GateSettings(), *pair)
     assert verdict.decision == "insufficient_evidence"
     assert not verdict.promoted

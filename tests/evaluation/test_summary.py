@@ -18,7 +18,7 @@ def test_it_reads_what_it_wrote(tmp_path: Path) -> None:
     written.write(tmp_path)
     read = EvaluationSummary.read(tmp_path)
     assert math.isnan(read.metrics.pop("broken") or 0.0)
-    np.testing.assert_array_equal(read.per_image["correct"], written.per_image["correct"])
+    np.testing.assert_array_equal(read.per_image["accuracy"], written.per_image["accuracy"])
     del written.metrics["broken"]
     assert replace(read, per_image={}) == replace(written, per_image={})
 

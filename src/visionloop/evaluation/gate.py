@@ -6,9 +6,6 @@ import math
 from collections.abc import Iterator
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
 from visionloop.core.errors import ConfigError, near_matches
 from visionloop.core.settings import Settings
 from visionloop.evaluation.settings import GateSettings
@@ -194,10 +191,12 @@ def _not_lower(challenger: EvaluationSummary, champion: EvaluationSummary) -> Ch
 
 
 def _paired_gain(settings: GateSettings, challenger: EvaluationSummary, champion: EvaluationSummary) -> Iterator[Check]:
-    pair = paired_contributions(challenger, champion)
-    if pair is None:
+    after, before = challenger.contributions(), champion.contributions()
+    if after is None or before is None:
         return
-    gain = paired_bootstrap(*pair, confidence=settings.confidence, resamples=settings.resamples, seed=settings.seed)
+    gain = paired_bootstrap(
+        after, before, confidence=settings.confidence, resamples=settings.resamples, seed=settings.seed
+    )
     passed = gain.lower > -settings.margin
     yield Check(
         name=f"gain: {challenger.primary_metric}",
@@ -207,26 +206,6 @@ def _paired_gain(settings: GateSettings, challenger: EvaluationSummary, champion
         explanation=_gain_text(gain, settings.margin, passed),
         failure="insufficient_evidence",
     )
-
-
-def paired_contributions(
-    challenger: EvaluationSummary, champion: EvaluationSummary
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
-    """The per-image contributions whose mean is the primary metric, of both models, or None where there are none.
-
-    Metrics that are no mean over images (average precision) have no such contributions.
-    """
-    for name in sorted(set(challenger.per_image) & set(champion.per_image)):
-        if _is_primary(challenger, name) and _is_primary(champion, name):
-            return challenger.per_image[name], champion.per_image[name]
-    return None
-
-
-def _is_primary(summary: EvaluationSummary, name: str) -> bool:
-    values, metric = summary.per_image[name], summary.metrics.get(summary.primary_metric)
-    if metric is None or len(values) != summary.num_images or not np.isfinite(values).all():
-        return False
-    return math.isclose(float(np.mean(values)), metric, rel_tol=0.0, abs_tol=1e-9)
 
 
 def _class_drop(

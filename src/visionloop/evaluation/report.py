@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,15 +53,11 @@ def _facts(summary: EvaluationSummary) -> list[tuple[str, str]]:
 
 def _primary_interval(summary: EvaluationSummary) -> str | None:
     """The Wilson interval where the primary metric is a share of images, else None."""
-    value = summary.metrics[summary.primary_metric]
-    if value is None or not math.isfinite(value):
+    values = summary.contributions()
+    if values is None or not np.isin(values, (0.0, 1.0)).all():
         return None
-    for values in summary.per_image.values():
-        right_or_wrong = bool(np.isin(values, (0.0, 1.0)).all())
-        if right_or_wrong and math.isclose(float(values.mean()), value, rel_tol=0.0, abs_tol=1e-9):
-            interval = wilson_interval(int(values.sum()), len(values))
-            return f"{100 * interval.lower:.1f} to {100 * interval.upper:.1f}%"
-    return None
+    interval = wilson_interval(int(values.sum()), len(values))
+    return f"{100 * interval.lower:.1f} to {100 * interval.upper:.1f}%"
 
 
 def _classes(summary: EvaluationSummary) -> Section:

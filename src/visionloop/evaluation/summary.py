@@ -31,7 +31,7 @@ class EvaluationSummary:
         primary_metric: Key of `metrics` that models are compared by; higher is better.
         metrics: Name to value in [0, 1]; None where undefined, NaN where the computation broke down.
         per_class: One row a class: `class`, `support`, then metrics.
-        per_image: Name to float64 [N] contributions, in the order of `sample_ids`.
+        per_image: Name to float64 [N], in the order of `sample_ids`; see `visionloop.task.Evaluation`.
         sample_ids: The evaluated images, length N.
         dataset: Name of the dataset.
         dataset_hash: Content hash of the dataset.
@@ -64,6 +64,14 @@ class EvaluationSummary:
     def num_images(self) -> int:
         """Images evaluated."""
         return len(self.sample_ids)
+
+    def contributions(self) -> npt.NDArray[np.float64] | None:
+        """What each image adds to the primary metric, float64 [N], all finite.
+
+        None where there is no such thing (average precision is no mean over images) or the computation broke down.
+        """
+        values = self.per_image.get(self.primary_metric)
+        return values if values is not None and bool(np.isfinite(values).all()) else None
 
     def flat_metrics(self) -> dict[str, float]:
         """Scalars only, finite only: what `dvc metrics` and MLflow take."""

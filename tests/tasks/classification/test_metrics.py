@@ -49,6 +49,9 @@ def test_undefined_values_are_none() -> None:
     assert rows["a"] == {"class": "a", "support": 2, "precision": 1.0, "recall": 0.5, "f1": pytest.approx(2 / 3)}
     assert (rows["b"]["precision"], rows["b"]["recall"]) == (0.0, None)
     assert (rows["c"]["precision"], rows["c"]["recall"], rows["c"]["f1"]) == (None, None, None)
+    # Only `a` has samples, so the macro means are its own.
+    macro = [evaluation.metrics[f"{name}_macro"] for name in ("precision", "recall", "f1")]
+    assert macro == [1.0, 0.5, pytest.approx(2 / 3)]
 
 
 def test_the_temperature_that_made_the_logits_is_found() -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from visionloop.core.images import Recipe
-from visionloop.tasks.detection.boxes import finish_detections, iou_matrix, match, nms
+from visionloop.tasks.detection.boxes import Truth, finish_detections, iou_matrix, judge, match, nms
 
 corners = arrays(np.float32, st.tuples(st.integers(1, 12), st.just(4)), elements=st.floats(0, 100, width=16))
 
@@ -71,3 +71,16 @@ def test_each_true_box_is_matched_once() -> None:
     boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]], np.float32)
     partner = match(boxes, np.array([0, 0, 1]), boxes[[0, 2]], np.array([0, 0]))
     assert partner.tolist() == [0, -1, -1]
+
+
+def test_a_find_on_an_ignored_object_neither_hits_nor_counts() -> None:
+    truth = Truth(
+        boxes=np.array([[0, 0, 10, 10], [50, 50, 150, 150]], np.float32),
+        class_ids=np.array([0, 0]),
+        ignored=np.array([False, True]),
+    )
+    boxes = np.array([[0, 0, 10, 10], [60, 60, 90, 90], [60, 60, 90, 90], [200, 200, 220, 220]], np.float32)
+    hit, counted = judge(boxes, np.array([0, 0, 1, 0]), truth)
+    assert hit.tolist() == [True, False, False, False]
+    # Inside the crowd's box, of its class: excused. Of another class, or elsewhere: wrong.
+    assert counted.tolist() == [True, False, True, True]

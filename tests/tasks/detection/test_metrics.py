@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -134,3 +135,22 @@ def test_thresholds_maximise_f1() -> None:
     thresholds = best_thresholds([sample(0, boxes, np.zeros(2, int))], [prediction], 2)
     assert thresholds[0] == pytest.approx(0.4)
     assert thresholds[1] == 0.5
+
+
+def test_difficult_objects_count_in_no_number() -> None:
+    boxes = np.array([[0, 0, 100, 100], [150, 150, 250, 250], [10, 150, 100, 250]], np.float32)
+    plain = sample(0, boxes, np.array([0, 0, 0]))
+    hard = replace(
+        plain, objects=(*plain.objects[:1], *(replace(item, flags=("difficult",)) for item in plain.objects[1:]))
+    )
+    scorer = DetectionScorer(CLASSES)
+    # One easy and one difficult object are found, the other difficult one is missed.
+    scorer.add(hard, found(boxes[:2], np.array([0.9, 0.8]), np.array([0, 0])))
+    evaluation = scorer.evaluate()
+    assert evaluation.metrics["map_50"] == pytest.approx(1.0)
+    assert [evaluation.metrics[name] for name in ("precision", "recall", "f1")] == [1.0, 1.0, 1.0]
+    assert evaluation.per_class[0]["support"] == 1
+    assert evaluation.per_image["image_f1"].tolist() == [1.0]
+    assert best_thresholds([hard], [found(boxes[:2], np.array([0.9, 0.8]), np.array([0, 0]))], 3)[0] == pytest.approx(
+        0.45
+    )

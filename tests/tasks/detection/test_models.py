@@ -10,6 +10,7 @@ import torch
 from visionloop.artifact.export import export_graph
 from visionloop.core.errors import ModelError
 from visionloop.core.images import Recipe
+from visionloop.data.samples import LabelledObject, Sample
 from visionloop.tasks.detection import TASK
 from visionloop.tasks.detection.augment import Augmenter, Target
 from visionloop.tasks.detection.task import DetectionAugmentSettings, DetectionModelSettings
@@ -71,3 +72,39 @@ def test_an_image_without_boxes_stays_one() -> None:
     empty = Target(np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
     _, moved = Augmenter(DetectionAugmentSettings(preset="strong"))(np.zeros((64, 64, 3), np.uint8), empty, 1)
     assert moved.boxes.shape == (0, 4)
+
+
+def test_weights_by_name_for_the_detector_that_has_none() -> None:
+    model = DetectionModelSettings(weights="FCOS_ResNet50_FPN_Weights.COCO_V1")
+    with pytest.raises(ModelError, match="light_fcos is not one of torchvision's"):
+        TASK.learner(model, DetectionAugmentSettings(), num_classes=2, recipe=Recipe(height=64, width=64))
+
+
+def test_a_crowd_is_no_example_of_an_object_and_a_difficult_one_is() -> None:
+    recipe = Recipe(height=64, width=64)
+    learner = TASK.learner(DetectionModelSettings(width=8), DetectionAugmentSettings(), num_classes=2, recipe=recipe)
+    objects = tuple(
+        LabelledObject(class_id=1, box_xyxy=(8.0, 8.0, 40.0, 40.0), flags=flags)
+        for flags in ((), ("difficult",), ("crowd",))
+    )
+    truth = Sample(id="1", path="", sha256="", width=64, height=64, group="", split="train", objects=objects)
+    assert len(learner.target(truth, recipe.place(64, 64)).boxes) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("architecture", "side"),
+    [("fcos_resnet50_fpn", 96), ("retinanet_resnet50_fpn", 96), ("ssd300_vgg16", 300)],
+)
+def test_torchvisions_larger_detectors_export(architecture: str, side: int, tmp_path: Path) -> None:
+    recipe = Recipe(height=side, width=side)
+    model = DetectionModelSettings(architecture=architecture)
+    graph = TASK.learner(model, DetectionAugmentSettings(), num_classes=2, recipe=recipe).graph().eval()
+    export_graph(graph, tmp_path / "m.onnx", recipe, TASK.outputs)
+    session = ort.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
+    images = torch.randint(0, 255, (2, side, side, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        expected = graph(images)
+    boxes, scores, _ = session.run(list(TASK.outputs), {"images": images.numpy()})
+    assert np.allclose(boxes, expected[0].numpy(), atol=0.05)
+    assert np.allclose(scores, expected[1].numpy(), atol=1e-4)

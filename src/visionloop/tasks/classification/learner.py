@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from visionloop.core.images import ImageArray, Placement, Recipe
+from visionloop.networks import normalise, require_input_size
 from visionloop.task import Learner
 from visionloop.tasks.classification.augment import Augmenter
 from visionloop.tasks.classification.models import build_model, head_of
@@ -17,10 +18,6 @@ from visionloop.tasks.classification.task import ClassificationAugmentSettings, 
 
 if TYPE_CHECKING:
     from visionloop.data.samples import Sample
-
-# torchvision's own ImageNet statistics, in 0..255, so that pretrained weights fit.
-_MEAN = (123.675, 116.28, 103.53)
-_STD = (58.395, 57.12, 57.375)
 
 
 class ClassificationLearner(Learner):
@@ -34,6 +31,7 @@ class ClassificationLearner(Learner):
         recipe: Recipe,
     ) -> None:
         self.module = build_model(model, num_classes).to(memory_format=torch.channels_last)
+        require_input_size(self.graph, recipe, model.architecture)
         self._smoothing = model.label_smoothing
         self._augmenter = Augmenter(augment, recipe)
 
@@ -57,13 +55,6 @@ class ClassificationLearner(Learner):
     def graph(self) -> nn.Module:
         """uint8 [N,H,W,3] to logits [N,C] and embedding [N,D], the head's input."""
         return _Graph(self.module)
-
-
-def normalise(images: torch.Tensor) -> torch.Tensor:
-    """uint8 [N,H,W,3] to float32 [N,3,H,W] with ImageNet's mean and deviation; a view in channels-last order."""
-    mean = torch.tensor(_MEAN, device=images.device)
-    std = torch.tensor(_STD, device=images.device)
-    return ((images.float() - mean) / std).permute(0, 3, 1, 2)
 
 
 class _Graph(nn.Module):

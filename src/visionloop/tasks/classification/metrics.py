@@ -47,9 +47,7 @@ class ClassificationScorer(Scorer):
         bins = reliability(probabilities.max(axis=1), correct)
         metrics: dict[str, float | None] = {
             "accuracy": float(correct.mean()),
-            "precision_macro": _mean([row["precision"] for row in rows]),
-            "recall_macro": _mean([row["recall"] for row in rows]),
-            "f1_macro": _mean([row["f1"] for row in rows if row["support"]]),
+            **{f"{name}_macro": _macro(rows, name) for name in ("precision", "recall", "f1")},
             "log_loss": float(log_losses.mean()),
             "ece": float(sum(row["share"] * abs(row["accuracy"] - row["confidence"]) for row in bins)),
         }
@@ -60,7 +58,7 @@ class ClassificationScorer(Scorer):
             metrics=metrics,
             per_class=rows,
             tables={"confusion": pairs, "reliability": bins},
-            per_image={"correct": correct, "log_loss": log_losses},
+            per_image={"accuracy": correct, "log_loss": log_losses},
         )
 
     def _per_class(self, truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
@@ -130,6 +128,6 @@ def confusion_counts(pairs: Sequence[dict[str, Any]], classes: Sequence[str]) ->
     return counts
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    """Mean of the defined values, an undefined one counting as zero: a class never predicted earns nothing."""
-    return float(np.mean([value or 0.0 for value in values])) if values else None
+def _macro(rows: Sequence[dict[str, Any]], name: str) -> float:
+    """Mean over the classes with samples. One never predicted has no precision and earns nothing."""
+    return float(np.mean([row[name] or 0.0 for row in rows if row["support"]]))

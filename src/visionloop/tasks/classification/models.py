@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import torch
@@ -10,9 +9,9 @@ import torchvision
 from torch import nn
 
 from visionloop.core.errors import ModelError, near_matches
+from visionloop.networks import ConvBlock, Residual, load_weights
 from visionloop.tasks.classification.task import ClassificationModelSettings
 
-_log = logging.getLogger(__name__)
 SMALL_CNN = "small_cnn"
 
 
@@ -26,16 +25,13 @@ class SmallCnn(nn.Module):
         super().__init__()
         w = width
         self.features = nn.Sequential(
-            _conv(3, w),
-            _conv(w, 2 * w),
-            nn.MaxPool2d(2),
-            _Residual(2 * w),
-            _conv(2 * w, 4 * w),
-            nn.MaxPool2d(2),
-            _Residual(4 * w),
-            _conv(4 * w, 8 * w),
-            nn.MaxPool2d(2),
-            _Residual(8 * w),
+            ConvBlock(3, w),
+            ConvBlock(w, 2 * w, pool=True),
+            Residual(2 * w),
+            ConvBlock(2 * w, 4 * w, pool=True),
+            Residual(4 * w),
+            ConvBlock(4 * w, 8 * w, pool=True),
+            Residual(8 * w),
         )
         self.pool = nn.AdaptiveMaxPool2d(1)
         self.head = nn.Linear(8 * w, num_classes)
@@ -44,22 +40,6 @@ class SmallCnn(nn.Module):
         """Logits [N,C] of normalised images [N,3,H,W]."""
         logits: torch.Tensor = self.head(self.pool(self.features(images)).flatten(1))
         return logits
-
-
-class _Residual(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first, self.second = _conv(channels, channels), _conv(channels, channels)
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = features + self.second(self.first(features))
-        return out
-
-
-def _conv(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-    )
 
 
 def architecture_names() -> list[str]:
@@ -86,7 +66,7 @@ def build_model(settings: ClassificationModelSettings, num_classes: int) -> nn.M
     else:
         model = _torchvision_model(settings, num_classes)
     if settings.weights and not _is_enum(settings.weights):
-        load_weights(model, Path(settings.weights))
+        load_weights(model, Path(settings.weights), head=head_of(model)[0] + ".")
     return model
 
 
@@ -158,64 +138,3 @@ def _weights_enum(name: str, weights: str) -> object:
             action="correct model.weights, or name a local state dict file",
         )
     return torchvision.models.get_weight(weights)
-
-
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Load a local state dict; a head for another number of classes is left as it was initialised, and logged.
-
-    Raises:
-        ModelError: no such file, not a state dict, or tensors of other names or shapes.
-    """
-    where = f"setting model.weights: {path}"
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise ModelError(
-            "the weights file does not exist",
-            where=where,
-            expected="a state dict (.pt, .pth)",
-            action="correct the path",
-        ) from None
-    except Exception as error:  # torch raises many kinds for a file that is none of its own
-        raise ModelError(
-            f"the weights cannot be read: {str(error).splitlines()[0][:200]}",
-            where=where,
-            expected="a state dict saved by torch.save",
-            action="save model.state_dict() with torch.save",
-        ) from None
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ModelError(
-            "the file holds no state dict: names with tensors",
-            where=where,
-            expected="a state dict saved by torch.save",
-            action="save model.state_dict() with torch.save",
-        )
-    own, head = model.state_dict(), head_of(model)[0]
-    # Only the class axis may differ: a head that takes another embedding belongs to another architecture.
-    foreign = {
-        key
-        for key, value in state.items()
-        if key.startswith(head + ".")
-        and key in own
-        and value.shape != own[key].shape
-        and value.shape[1:] == own[key].shape[1:]
-    }
-    if foreign:
-        _log.warning("weights of %s are for other classes; the head starts afresh", path)
-    wrong = [
-        f"{key}: {_shape(state.get(key))} instead of {_shape(own.get(key))}"
-        for key in sorted((own.keys() | state.keys()) - foreign)
-        if _shape(own.get(key)) != _shape(state.get(key))
-    ]
-    if wrong:
-        raise ModelError(
-            f"{len(wrong)} tensors do not fit the architecture: " + "; ".join(wrong[:5]),
-            where=where,
-            expected=f"weights of this {type(model).__name__}",
-            action="choose the architecture, width and stem the weights were trained with",
-        )
-    model.load_state_dict({key: value for key, value in state.items() if key not in foreign}, strict=False)
-
-
-def _shape(value: torch.Tensor | None) -> str:
-    return "absent" if value is None else str(list(value.shape))

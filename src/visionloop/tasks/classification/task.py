@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from pydantic import Field
 
+from visionloop.core.drawing import fit_text
 from visionloop.core.images import ImageArray, Placement, Recipe
 from visionloop.core.settings import Settings
 from visionloop.data.requirements import Requirements
@@ -147,9 +148,8 @@ class ClassificationTask(Task):
         canvas = Image.new("RGB", (picture.width, picture.height + bar), (17, 24, 39))
         canvas.paste(picture)
         font = ImageFont.load_default(size=bar * 0.6)
-        ImageDraw.Draw(canvas).text(
-            (bar * 0.2, picture.height + bar * 0.12), prediction.summary(classes), "white", font
-        )
+        text = fit_text(prediction.summary(classes), font, canvas.width - bar * 0.4)
+        ImageDraw.Draw(canvas).text((bar * 0.2, picture.height + bar * 0.12), text, "white", font)
         return canvas
 
     def figures(self, evaluation: Evaluation, examples: Sequence[Example], classes: Sequence[str]) -> list[Figure]:

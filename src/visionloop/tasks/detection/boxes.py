@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -16,12 +18,30 @@ _MIN_SIDE = 1.0
 
 def iou_matrix(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """Intersection over union of boxes [N,4] and [M,4], as [N,M] in [0, 1]; 0 where the union is empty."""
-    a, b = np.asarray(a, np.float64).reshape(-1, 1, 4), np.asarray(b, np.float64).reshape(1, -1, 4)
-    sides = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None)
-    intersection = sides.prod(axis=-1)
-    union = (a[..., 2:] - a[..., :2]).prod(axis=-1) + (b[..., 2:] - b[..., :2]).prod(axis=-1) - intersection
+    intersection = _intersection(a, b)
+    union = _area(a)[:, None] + _area(b)[None, :] - intersection
     iou: npt.NDArray[np.float64] = np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
     return iou
+
+
+def covered_share(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Share of each of boxes [N,4] that each of [M,4] covers, as [N,M] in [0, 1]; 0 for a box without area."""
+    intersection, area = _intersection(a, b), _area(a)[:, None]
+    share: npt.NDArray[np.float64] = np.divide(intersection, area, out=np.zeros_like(intersection), where=area > 0)
+    return share
+
+
+def _intersection(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    a, b = np.asarray(a, np.float64).reshape(-1, 1, 4), np.asarray(b, np.float64).reshape(1, -1, 4)
+    sides = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None)
+    area: npt.NDArray[np.float64] = sides.prod(axis=-1)
+    return area
+
+
+def _area(boxes: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    area: npt.NDArray[np.float64] = (boxes[:, 2:] - boxes[:, :2]).prod(axis=-1)
+    return area
 
 
 def nms(boxes: npt.NDArray[np.floating], class_ids: npt.NDArray[np.int64], threshold: float) -> npt.NDArray[np.int64]:
@@ -78,6 +98,41 @@ def finish_detections(
     found, class_ids, values = found[whole], class_ids[whole], values[whole]
     kept = nms(found, class_ids, nms_iou)[:max_detections]
     return found[kept], values[kept].astype(np.float32), class_ids[kept]
+
+
+class Truth(NamedTuple):
+    """The objects of one image.
+
+    Attributes:
+        boxes: float32 [n,4] in image pixels.
+        class_ids: int64 [n].
+        ignored: bool [n]; finding such an object is neither right nor wrong, missing it no mistake.
+    """
+
+    boxes: Boxes
+    class_ids: npt.NDArray[np.int64]
+    ignored: npt.NDArray[np.bool_]
+
+
+def judge(
+    boxes: npt.NDArray[np.floating], class_ids: npt.NDArray[np.int64], truth: Truth
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Which detections hit an object, and which count at all.
+
+    Args:
+        boxes: [n,4] in image pixels, in order of falling score.
+        class_ids: [n].
+        truth: The image's objects.
+
+    Returns:
+        Hits bool [n]; counted bool [n], False where a detection hits nothing but lies on an ignored object of
+        its class with at least half of its area, which is COCO's rule for crowds.
+    """
+    counts = ~truth.ignored
+    hit = match(boxes, class_ids, truth.boxes[counts], truth.class_ids[counts]) >= 0
+    excused = covered_share(boxes, truth.boxes[truth.ignored]) >= 0.5
+    excused &= class_ids[:, None] == truth.class_ids[truth.ignored][None, :]
+    return hit, hit | ~excused.any(axis=1)
 
 
 def match(

@@ -13,9 +13,10 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.ssd import SSD
 
 from visionloop.core.images import ImageArray, Placement, Recipe
+from visionloop.networks import normalise, require_input_size
 from visionloop.task import Learner
 from visionloop.tasks.detection.augment import Augmenter, Target
-from visionloop.tasks.detection.models import build_model, normalise
+from visionloop.tasks.detection.models import build_model
 from visionloop.tasks.detection.task import DetectionAugmentSettings, DetectionModelSettings, truth_of
 
 if TYPE_CHECKING:
@@ -36,15 +37,18 @@ class DetectionLearner(Learner):
     ) -> None:
         self.module = build_model(model, num_classes, recipe).to(memory_format=torch.channels_last)
         self._recipe = recipe
+        require_input_size(self.graph, recipe, model.architecture)
         # SSD counts its classes from 1; 0 is the background.
         self._first_label = 1 if isinstance(self.module, SSD) else 0
         self._augmenter = Augmenter(augment)
 
     def target(self, sample: Sample, placement: Placement) -> Target:
-        """Boxes in input pixels, inside the input; what a crop leaves under a pixel is dropped."""
-        boxes, class_ids = truth_of(sample)
-        inside = np.clip(placement.to_input(boxes), 0, [self._recipe.width, self._recipe.height] * 2)
-        return _without_slivers(Target(inside.astype(np.float32), class_ids))
+        """Boxes in input pixels, inside the input, without crowds and what a crop leaves under a pixel."""
+        truth = truth_of(sample)
+        # A crowd's box spans many objects and is a bad example of one; a difficult object is a good one.
+        single = np.array(["crowd" not in item.flags for item in sample.objects], bool)
+        inside = np.clip(placement.to_input(truth.boxes[single]), 0, [self._recipe.width, self._recipe.height] * 2)
+        return _without_slivers(Target(inside.astype(np.float32), truth.class_ids[single]))
 
     def augment(self, image: ImageArray, target: Target, seed: int) -> tuple[ImageArray, Target]:
         """A random view with its boxes."""
@@ -107,11 +111,13 @@ class _Graph(nn.Module):
 
 
 def _anchors(network: Any, recipe: Recipe) -> torch.Tensor:
-    training = network.training
+    modes = {module: module.training for module in network.modules()}
+    device = next(network.parameters()).device
     network.eval()
     with torch.no_grad():
-        batch, _ = network.transform(torch.zeros(1, recipe.height, recipe.width, 3, dtype=torch.uint8))
+        batch, _ = network.transform(torch.zeros(1, recipe.height, recipe.width, 3, dtype=torch.uint8, device=device))
         features = list(network.backbone(batch.tensors).values())
         anchors: torch.Tensor = network.anchor_generator(ImageList(batch.tensors, batch.image_sizes), features)[0]
-    network.train(training)
+    for module, training in modes.items():
+        module.training = training
     return anchors

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from faster_coco_eval import COCO, COCOeval_faster
 
 from visionloop.task import Evaluation, Prediction, Scorer
-from visionloop.tasks.detection.boxes import match
+from visionloop.tasks.detection.boxes import judge
 from visionloop.tasks.detection.task import Detections, truth_of
 
 if TYPE_CHECKING:
@@ -67,14 +67,14 @@ class DetectionScorer(Scorer):
             metrics=metrics,
             per_class=rows,
             tables={"pr_curve": self._curves(precision)},
-            per_image={"f1": per_image},
+            per_image={"image_f1": per_image},
         )
 
     def _coco(self) -> COCOeval_faster | None:
         truth: list[dict[str, Any]] = []
         found: list[dict[str, Any]] = []
         for image_id, (sample, prediction) in enumerate(zip(self._samples, self._predictions, strict=True), start=1):
-            for item in sample.objects:
+            for item, ignored in zip(sample.objects, truth_of(sample).ignored, strict=True):
                 assert item.box_xyxy is not None
                 x1, y1, x2, y2 = item.box_xyxy
                 truth.append(
@@ -84,7 +84,7 @@ class DetectionScorer(Scorer):
                         "category_id": item.class_id + 1,
                         "bbox": [x1, y1, x2 - x1, y2 - y1],
                         "area": (x2 - x1) * (y2 - y1),
-                        "iscrowd": int("crowd" in item.flags or "difficult" in item.flags),
+                        "iscrowd": int(ignored),
                     }
                 )
             for box, score, class_id in zip(
@@ -114,15 +114,14 @@ class DetectionScorer(Scorer):
         counts = np.zeros((len(self._classes), 3), np.int64)
         per_image = np.zeros(len(self._samples))
         for index, (sample, prediction) in enumerate(zip(self._samples, self._predictions, strict=True)):
-            true_boxes, true_ids = truth_of(sample)
-            kept = prediction.confident
-            found_ids = prediction.class_ids[kept]
-            partner = match(prediction.boxes_xyxy[kept], found_ids, true_boxes, true_ids)
-            for column, ids in enumerate((found_ids[partner >= 0], found_ids, true_ids)):
+            truth, kept = truth_of(sample), prediction.confident
+            found_ids, true_ids = prediction.class_ids[kept], truth.class_ids[~truth.ignored]
+            hit, counted = judge(prediction.boxes_xyxy[kept], found_ids, truth)
+            for column, ids in enumerate((found_ids[hit], found_ids[counted], true_ids)):
                 counts[:, column] += np.bincount(ids, minlength=len(self._classes))
-            total = len(found_ids) + len(true_ids)
+            total = int(counted.sum()) + len(true_ids)
             # An image with nothing in it and nothing found is right.
-            per_image[index] = 2.0 * int((partner >= 0).sum()) / total if total else 1.0
+            per_image[index] = 2.0 * int(hit.sum()) / total if total else 1.0
         return counts, per_image
 
     def _class_row(
@@ -176,12 +175,13 @@ def best_thresholds(
     true = np.zeros(num_classes, np.int64)
     for sample, prediction in zip(samples, predictions, strict=True):
         assert isinstance(prediction, Detections)
-        true_boxes, true_ids = truth_of(sample)
-        true += np.bincount(true_ids, minlength=num_classes)
-        partner = match(prediction.boxes_xyxy, prediction.class_ids, true_boxes, true_ids)
-        for class_id, score, index in zip(prediction.class_ids, prediction.scores, partner, strict=True):
-            scores[class_id].append(float(score))
-            hits[class_id].append(bool(index >= 0))
+        truth = truth_of(sample)
+        true += np.bincount(truth.class_ids[~truth.ignored], minlength=num_classes)
+        hit, counted = judge(prediction.boxes_xyxy, prediction.class_ids, truth)
+        for index in np.flatnonzero(counted):
+            class_id = prediction.class_ids[index]
+            scores[class_id].append(float(prediction.scores[index]))
+            hits[class_id].append(bool(hit[index]))
     return tuple(_best_threshold(np.array(s), np.array(h), int(t)) for s, h, t in zip(scores, hits, true, strict=True))
 
 

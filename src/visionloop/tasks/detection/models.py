@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -19,11 +18,11 @@ from torchvision.ops import FeaturePyramidNetwork
 
 from visionloop.core.errors import ModelError, near_matches
 from visionloop.core.images import Recipe
+from visionloop.networks import ConvBlock, Residual, adopt_weights, load_weights, normalise
 from visionloop.tasks.detection.task import DetectionModelSettings
 
-_log = logging.getLogger(__name__)
-
 LIGHT = "light_fcos"
+_CLASS_HEAD = "head.classification_head."
 ONE_STAGE: dict[str, Callable[..., nn.Module]] = {
     "fcos_resnet50_fpn": detection.fcos_resnet50_fpn,
     "retinanet_resnet50_fpn": detection.retinanet_resnet50_fpn,
@@ -32,10 +31,6 @@ ONE_STAGE: dict[str, Callable[..., nn.Module]] = {
     "ssdlite320_mobilenet_v3_large": detection.ssdlite320_mobilenet_v3_large,
 }
 TWO_STAGE = tuple(name for name in torchvision.models.list_models(module=detection) if "rcnn" in name)
-
-# ImageNet's statistics in 0..255, so that pretrained backbones fit.
-_MEAN = (123.675, 116.28, 103.53)
-_STD = (58.395, 57.12, 57.375)
 
 
 class FixedSizeTransform(nn.Module):
@@ -47,23 +42,16 @@ class FixedSizeTransform(nn.Module):
         return ImageList(normalise(images), [(height, width)] * len(images)), targets
 
 
-def normalise(images: torch.Tensor) -> torch.Tensor:
-    """uint8 [N,H,W,3] to float32 [N,3,H,W] with ImageNet's mean and deviation; a view in channels-last order."""
-    mean = torch.tensor(_MEAN, device=images.device)
-    std = torch.tensor(_STD, device=images.device)
-    return ((images.float() - mean) / std).permute(0, 3, 1, 2)
-
-
 class LightBackbone(nn.Module):
     """A small residual network with a pyramid, made to be learned from scratch on a CPU."""
 
     def __init__(self, width: int, neck: int, first_stride: int) -> None:
         super().__init__()
         w = width
-        self.stem = nn.Sequential(_conv(3, w, stride=2), _conv(w, 2 * w, stride=2), _Residual(2 * w))
-        self.stage8 = nn.Sequential(_conv(2 * w, 4 * w, stride=2), _Residual(4 * w), _Residual(4 * w))
-        self.stage16 = nn.Sequential(_conv(4 * w, 6 * w, stride=2), _Residual(6 * w), _Residual(6 * w))
-        self.stage32 = nn.Sequential(_conv(6 * w, 8 * w, stride=2), _Residual(8 * w))
+        self.stem = nn.Sequential(ConvBlock(3, w, stride=2), ConvBlock(w, 2 * w, stride=2), Residual(2 * w))
+        self.stage8 = nn.Sequential(ConvBlock(2 * w, 4 * w, stride=2), Residual(4 * w), Residual(4 * w))
+        self.stage16 = nn.Sequential(ConvBlock(4 * w, 6 * w, stride=2), Residual(6 * w), Residual(6 * w))
+        self.stage32 = nn.Sequential(ConvBlock(6 * w, 8 * w, stride=2), Residual(8 * w))
         self.first_stride = first_stride
         channels = [4 * w, 6 * w, 8 * w] if first_stride == 8 else [2 * w, 4 * w, 6 * w, 8 * w]
         self.fpn = FeaturePyramidNetwork(channels, neck, norm_layer=nn.BatchNorm2d)
@@ -78,22 +66,6 @@ class LightBackbone(nn.Module):
         levels = [c8, c16, c32] if self.first_stride == 8 else [c4, c8, c16, c32]
         out: dict[str, torch.Tensor] = self.fpn(OrderedDict((str(i), level) for i, level in enumerate(levels)))
         return out
-
-
-class _Residual(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first, self.second = _conv(channels, channels), _conv(channels, channels)
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = features + self.second(self.first(features))
-        return out
-
-
-def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(True)
-    )
 
 
 def build_model(settings: DetectionModelSettings, num_classes: int, recipe: Recipe) -> nn.Module:
@@ -117,7 +89,8 @@ def build_model(settings: DetectionModelSettings, num_classes: int, recipe: Reci
             expected=near_matches(name, [LIGHT, *ONE_STAGE]),
             action="correct model.architecture",
         )
-    if recipe.height % 32 or recipe.width % 32:
+    # SSD's boxes are laid out for any size; a pyramid's levels must halve evenly.
+    if not name.startswith("ssd") and (recipe.height % 32 or recipe.width % 32):
         raise ModelError(
             f"an input of {recipe.width} x {recipe.height} pixels",
             where="setting recipe",
@@ -128,8 +101,8 @@ def build_model(settings: DetectionModelSettings, num_classes: int, recipe: Reci
     model.transform = FixedSizeTransform()
     # Under mixed precision the head answers in bf16; boxes and losses need fp32.
     model.head.register_forward_hook(_to_float)  # type: ignore[union-attr]
-    if settings.weights and "_Weights." not in settings.weights:
-        load_weights(model, Path(settings.weights))
+    if settings.weights and not _is_enum(settings.weights):
+        load_weights(model, Path(settings.weights), head=_CLASS_HEAD)
     return model
 
 
@@ -138,6 +111,13 @@ def _to_float(module: nn.Module, inputs: Any, outputs: dict[str, torch.Tensor]) 
 
 
 def _light(settings: DetectionModelSettings, num_classes: int) -> nn.Module:
+    if settings.weights_backbone or (settings.weights and _is_enum(settings.weights)):
+        raise ModelError(
+            f"{LIGHT} is not one of torchvision's, which has no weights for it",
+            where="setting model.weights or model.weights_backbone",
+            expected="null, or model.weights as a local state dict file",
+            action=f"set them to null, or choose one of {', '.join(ONE_STAGE)}",
+        )
     backbone = LightBackbone(settings.width, settings.neck, settings.first_stride)
     strides = (8, 16, 32) if settings.first_stride == 8 else (4, 8, 16, 32)
     anchors = AnchorGenerator(tuple((stride,) for stride in strides), ((1.0,),) * len(strides))
@@ -152,9 +132,9 @@ def _torchvision(settings: DetectionModelSettings, num_classes: int) -> nn.Modul
     outputs = num_classes + 1 if name.startswith("ssd") else num_classes
     try:
         model = ONE_STAGE[name](weights=None, weights_backbone=settings.weights_backbone, num_classes=outputs)
-        if settings.weights and "_Weights." in settings.weights:
+        if settings.weights and _is_enum(settings.weights):
             state = torchvision.models.get_weight(settings.weights).get_state_dict(progress=False)
-            _adopt(model, state, f"setting model.weights: {settings.weights}")
+            adopt_weights(model, state, head=_CLASS_HEAD, where=f"setting model.weights: {settings.weights}")
     except (KeyError, ValueError) as error:
         known = [str(member) for member in torchvision.models.get_model_weights(name)]
         raise ModelError(
@@ -166,62 +146,5 @@ def _torchvision(settings: DetectionModelSettings, num_classes: int) -> nn.Modul
     return model
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Load a local state dict; a class head for another number of classes starts afresh, and that is logged.
-
-    Raises:
-        ModelError: no such file, not a state dict, or tensors of other names or shapes.
-    """
-    where = f"setting model.weights: {path}"
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise ModelError(
-            "the weights file does not exist",
-            where=where,
-            expected="a state dict (.pt, .pth)",
-            action="correct the path",
-        ) from None
-    except Exception as error:  # torch raises many kinds for a file that is none of its own
-        raise ModelError(
-            f"the weights cannot be read: {str(error).splitlines()[0][:200]}",
-            where=where,
-            expected="a state dict saved by torch.save",
-            action="save model.state_dict() with torch.save",
-        ) from None
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ModelError(
-            "the file holds no state dict: names with tensors",
-            where=where,
-            expected="a state dict saved by torch.save",
-            action="save model.state_dict() with torch.save",
-        )
-    _adopt(model, state, where)
-
-
-def _adopt(model: nn.Module, state: dict[str, torch.Tensor], where: str) -> None:
-    own = model.state_dict()
-    foreign = {
-        key
-        for key, value in state.items()
-        if key.startswith("head.classification_head") and key in own and value.shape != own[key].shape
-    }
-    if foreign:
-        _log.warning("%s: for other classes; the class head starts afresh", where)
-    wrong = [
-        f"{key}: {_shape(state.get(key))} instead of {_shape(own.get(key))}"
-        for key in sorted((own.keys() | state.keys()) - foreign)
-        if _shape(own.get(key)) != _shape(state.get(key))
-    ]
-    if wrong:
-        raise ModelError(
-            f"{len(wrong)} tensors do not fit the architecture: " + "; ".join(wrong[:5]),
-            where=where,
-            expected=f"weights of this {type(model).__name__}",
-            action="choose the architecture and widths the weights were trained with",
-        )
-    model.load_state_dict({key: value for key, value in state.items() if key not in foreign}, strict=False)
-
-
-def _shape(value: torch.Tensor | None) -> str:
-    return "absent" if value is None else str(list(value.shape))
+def _is_enum(weights: str) -> bool:
+    return "_Weights." in weights

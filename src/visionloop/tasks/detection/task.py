@@ -12,17 +12,19 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from pydantic import Field
 
+from visionloop.core.drawing import fit_text, text_color_on
 from visionloop.core.images import ImageArray, Placement, Recipe
-from visionloop.core.plots import PALETTE
+from visionloop.core.plots import class_color
 from visionloop.core.settings import Settings
 from visionloop.data.requirements import Requirements
 from visionloop.task import Evaluation, Example, Figure, Learner, Outputs, Prediction, Scorer, Task
-from visionloop.tasks.detection.boxes import Boxes, finish_detections, match
+from visionloop.tasks.detection.boxes import Boxes, Truth, finish_detections, judge
 
 if TYPE_CHECKING:
     from visionloop.data.samples import Sample
 
 _DEFAULT_THRESHOLD = 0.5
+_IGNORED = frozenset({"crowd", "difficult"})
 
 
 class DetectionModelSettings(Settings):
@@ -175,15 +177,17 @@ class DetectionTask(Task):
         font = ImageFont.load_default(size=max(12, line * 6))
         # The best is drawn last, on top of the others.
         for index in np.flatnonzero(prediction.confident)[::-1]:
-            colour = PALETTE[int(prediction.class_ids[index]) % len(PALETTE)]
+            colour = class_color(int(prediction.class_ids[index]))
             x1, y1, x2, y2 = (prediction.boxes_xyxy[index] * factor).tolist()
             pen.rectangle((x1, y1, x2, y2), outline=colour, width=line)
             text = f"{classes[prediction.class_ids[index]]} {prediction.scores[index]:.0%}"
-            left, top, right, bottom = pen.textbbox((x1, y1), text, font)
-            # Above the box where there is room, else inside it.
+            text = fit_text(text, font, picture.width - 2 * line)
+            # Above the box where there is room, else inside it; moved left where it would leave the picture.
+            x = min(x1, picture.width - font.getlength(text) - line)
+            left, top, right, bottom = pen.textbbox((x, y1), text, font)
             shift = (bottom - y1) + line if y1 - (bottom - y1) - line >= 0 else -line
             pen.rectangle((left - 1, top - shift - 1, right + 2, bottom - shift + 2), fill=colour)
-            pen.text((x1, y1 - shift), text, "white", font)
+            pen.text((x, y1 - shift), text, text_color_on(colour), font)
         return picture
 
     def figures(self, evaluation: Evaluation, examples: Sequence[Example], classes: Sequence[str]) -> list[Figure]:
@@ -196,10 +200,9 @@ class DetectionTask(Task):
         """Missed objects plus false detections at the operating point."""
         assert isinstance(prediction, Detections)
         kept = prediction.confident
-        true_boxes, true_ids = truth_of(sample)
-        partner = match(prediction.boxes_xyxy[kept], prediction.class_ids[kept], true_boxes, true_ids)
-        hits = int((partner >= 0).sum())
-        return float(len(true_boxes) - hits + int(kept.sum()) - hits)
+        truth = truth_of(sample)
+        hit, counted = judge(prediction.boxes_xyxy[kept], prediction.class_ids[kept], truth)
+        return float((~truth.ignored).sum() + counted.sum() - 2 * hit.sum())
 
     def learner(self, model: Settings, augment: Settings, *, num_classes: int, recipe: Recipe) -> Learner:
         """The training side."""
@@ -210,7 +213,10 @@ class DetectionTask(Task):
         return DetectionLearner(model, augment, num_classes, recipe)
 
 
-def truth_of(sample: Sample) -> tuple[Boxes, npt.NDArray[np.int64]]:
-    """A sample's boxes float32 [n,4] in image pixels and class ids int64 [n]."""
-    boxes = np.array([item.box_xyxy for item in sample.objects], np.float32).reshape(-1, 4)
-    return boxes, np.array([item.class_id for item in sample.objects], np.int64)
+def truth_of(sample: Sample) -> Truth:
+    """A sample's objects in image pixels; crowds and difficult ones are ignored by every metric, as in COCO and VOC."""
+    return Truth(
+        boxes=np.array([item.box_xyxy for item in sample.objects], np.float32).reshape(-1, 4),
+        class_ids=np.array([item.class_id for item in sample.objects], np.int64),
+        ignored=np.array([not _IGNORED.isdisjoint(item.flags) for item in sample.objects], bool),
+    )

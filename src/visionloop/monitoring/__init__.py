@@ -1,0 +1,1 @@
+"""What was asked and answered: the prediction store, and what is computed from it."""

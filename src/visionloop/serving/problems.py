@@ -1,0 +1,83 @@
+"""Refusals of the API as problem documents (RFC 9457), with the four facts every error of ours has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from starlette.responses import JSONResponse
+
+from visionloop.core.errors import ImageError, VisionloopError
+
+MEDIA_TYPE = "application/problem+json"
+
+# Status of each code of `ImageError`: not this format, not readable, or readable and refused.
+_IMAGE_STATUS = {
+    "empty": 400,
+    "truncated": 400,
+    "unsupported_format": 415,
+    "animated": 422,
+    "too_large": 422,
+    "too_small": 422,
+}
+
+
+class Problem(VisionloopError):
+    """A request that is refused.
+
+    Attributes:
+        status: HTTP status.
+        code: Stable machine-readable reason, such as `body_too_large`.
+        retry_after: Seconds after which trying again makes sense, or None; sent as `Retry-After`.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        what: str,
+        *,
+        where: str,
+        expected: str,
+        action: str,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(what, where=where, expected=expected, action=action)
+        self.status = status
+        self.code = code
+        self.retry_after = retry_after
+
+    def document(self) -> dict[str, Any]:
+        """The RFC 9457 document; `where`, `expected` and `action` are its extension members."""
+        return {
+            "type": f"urn:visionloop:problem:{self.code}",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.what,
+            "code": self.code,
+            "where": self.where,
+            "expected": self.expected,
+            "action": self.action,
+        }
+
+
+def image_problem(error: ImageError) -> Problem:
+    """The problem for bytes that are not an accepted image."""
+    return Problem(
+        _IMAGE_STATUS[error.code],
+        f"image_{error.code}",
+        error.what,
+        where=error.where,
+        expected=error.expected,
+        action=error.action,
+    )
+
+
+def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The problem as a response."""
+    sent = dict(headers or {})
+    if problem.retry_after is not None:
+        sent["Retry-After"] = str(max(1, math.ceil(problem.retry_after)))
+    return JSONResponse(problem.document(), problem.status, sent, media_type=MEDIA_TYPE)

@@ -1,0 +1,74 @@
+"""The service's settings."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from visionloop.artifact.runtimes import RuntimeSettings
+from visionloop.core.settings import Settings
+
+
+class UploadSettings(Settings):
+    """What a request may carry."""
+
+    max_image_mb: float = Field(default=10.0, gt=0, le=1024)
+    """Largest encoded image, in megabytes (10**6 bytes)."""
+    max_images: int = Field(default=32, ge=1, le=1000)
+    """Most images in one request."""
+    max_request_mb: float = Field(default=64.0, gt=0, le=4096)
+    """Largest body of a request, in megabytes (10**6 bytes)."""
+    max_pixels: int = Field(default=64_000_000, ge=1)
+    """Most pixels of an image, known from its header before it is decoded."""
+    body_timeout_s: float = Field(default=30.0, gt=0)
+    """Seconds within which a body must have arrived."""
+
+
+class BatchingSettings(Settings):
+    """How requests share an inference."""
+
+    max_batch: int = Field(default=16, ge=1, le=1024)
+    """Most images put through a graph at once."""
+    max_wait_ms: float = Field(default=0.0, ge=0, le=1000)
+    """Milliseconds an idle model waits for company; a busy one gathers what arrives meanwhile anyway."""
+    max_queue: int = Field(default=128, ge=1, le=100_000)
+    """Most images waiting for a model in one worker; above it requests are refused with 503."""
+    timeout_s: float = Field(default=10.0, gt=0)
+    """Seconds an image may wait for its answer."""
+
+
+class KeySettings(Settings):
+    """Who may ask."""
+
+    file: str = "mlruns/keys.json"
+    """The hashed API keys, relative to the project; `visionloop keys` writes it."""
+    required: bool | None = None
+    """Whether a key is needed; null asks for one unless the service listens on loopback only."""
+    requests_per_minute: int = Field(default=6000, ge=1)
+    """Requests a key (without keys: an address) may make in a minute, in each worker."""
+
+
+class ServingSettings(Settings):
+    """The HTTP service."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(default=3000, ge=1, le=65535)
+    """Port to listen on."""
+    workers: int = Field(default=2, ge=1, le=256)
+    """Processes; more than one, so that the service lives on when one dies."""
+    pointer: str = "mlruns/deployment.json"
+    """The deployment pointer, relative to the project: which bundles serve."""
+    poll_s: float = Field(default=1.0, gt=0, le=60)
+    """Seconds between looks at the pointer."""
+    runtime: RuntimeSettings = RuntimeSettings(threads=1)
+    """Engine of every worker; with one thread each, workers do not fight for cores."""
+    upload: UploadSettings = UploadSettings()
+    """Limits of a request."""
+    batching: BatchingSettings = BatchingSettings()
+    """Limits of the queue before a model."""
+    keys: KeySettings = KeySettings()
+    """API keys and rates."""
+    hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
+    """Host headers that are answered; `*` answers all, `*.example.org` a domain's."""
+    origins: tuple[str, ...] = ()
+    """Origins that pages in a browser may call from (CORS); none by default."""
