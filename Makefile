@@ -16,7 +16,7 @@ export BENTOML_DO_NOT_TRACK := True
 export PYTHONUNBUFFERED := 1
 export PYTHONWARNINGS := ignore::DeprecationWarning,ignore::FutureWarning
 
-.PHONY: help demo test lint format bench mlflow lock clean install
+.PHONY: help demo test lint format bench serve mlflow lock clean install
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ format: $(STAMP) ## mend what can be mended by itself
 bench: $(STAMP) ## every benchmark; figures are printed beside their baselines
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; python "$$file"; done
 
+serve: $(STAMP) ## the promoted models over HTTP, on http://127.0.0.1:3000
+	@visionloop serve
+
 mlflow: $(STAMP) ## the MLflow UI on http://127.0.0.1:5000
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --workers 1 --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///mlruns/mlflow.db
 
@@ -62,6 +65,8 @@ $(STAMP): requirements.lock pyproject.toml
 lock: ## write requirements.lock anew from pyproject.toml
 	@uv pip compile pyproject.toml --extra pipeline --extra serve --extra openvino --group dev --universal \
 		--python-version 3.11 --generate-hashes --no-annotate --no-header --output-file requirements.lock
+	@uv pip compile pyproject.toml --extra serve --constraint requirements.lock --universal \
+		--python-version 3.11 --no-annotate --no-header --output-file requirements-serve.txt
 
 clean: ## remove what the pipeline derived; data, models and the environment stay
 	@rm -rf build reports .pytest_cache .mypy_cache .ruff_cache

@@ -52,13 +52,14 @@ def bench(name: str, model: dict[str, Any], recipe: Recipe) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         bundle = _bundle(Path(folder), task, settings, recipe, graph)
         runners: dict[str, Callable[[], object]] = {"torch eager": lambda: _eager(graph, images)}
-        for engine in ("onnxruntime", "openvino"):
-            runtime = open_runtime(bundle, RuntimeSettings(engine=engine, threads=1))
-            runners[engine] = lambda runtime=runtime: runtime.run(images)  # type: ignore[misc]
+        for engine, precision in (("onnxruntime", "f32"), ("openvino", "f32"), ("openvino", "bf16")):
+            choice = {"engine": engine, "precision": precision, "threads": 1}
+            runtime = open_runtime(bundle, RuntimeSettings.model_validate(choice))
+            runners[f"{engine} {precision}"] = lambda runtime=runtime: runtime.run(images)  # type: ignore[misc]
         speeds = _measure(runners)
     label = f"{model['architecture']} at {recipe.width}"
     for engine, speed in speeds.items():
-        print(f"{label:<20} {engine:<12} {speed:8.1f} images/s  {speed / speeds['torch eager']:.2f}x")
+        print(f"{label:<20} {engine:<16} {speed:8.1f} images/s  {speed / speeds['torch eager']:.2f}x")
     return {f"{label}, {engine}": round(speed / speeds["torch eager"], 2) for engine, speed in speeds.items()}
 
 

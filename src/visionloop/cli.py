@@ -217,5 +217,121 @@ def rollback(model: str, why: str) -> None:
     click.echo(change_line(roll_back(settings, root, model, who=getpass.getuser(), why=why, now=datetime.now(UTC))))
 
 
+@main.command()
+@click.argument("model")
+@click.argument("version", required=False)
+@click.option("--canary", metavar="SHARE", help="Let VERSION (the challenger by default) answer a share, such as 10%.")
+@click.option("--shadow", is_flag=True, help="Let VERSION (the challenger by default) answer along, unseen.")
+@click.option("--stop", is_flag=True, help="End canary and shadow.")
+def deploy(model: str, version: str | None, canary: str | None, shadow: bool, stop: bool) -> None:
+    """Let MODEL's champion serve its task, or a VERSION beside it. A running service follows within seconds."""
+    from visionloop.artifact.deployment import describe
+    from visionloop.registry import deploy as deploying
+
+    if sum((canary is not None, shadow, stop)) > 1:
+        raise click.UsageError("--canary, --shadow and --stop exclude each other")
+    settings, root = _registry()
+    if stop:
+        lineup = deploying.withdraw(settings, root, model)
+    elif canary is not None:
+        lineup = deploying.deploy(settings, root, model, version, role="canary", share=_share(canary))
+    else:
+        lineup = deploying.deploy(settings, root, model, version, role="shadow" if shadow else "champion")
+    click.echo(f"serves: {describe(lineup)}")
+
+
+def _share(text: str) -> float:
+    """`10%` or `0.1` as 0.1."""
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise click.BadParameter(f"{text!r} is no share; 10% and 0.1 are", param_hint="--canary")
+    return value
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.option("--host", help="Address to listen on; by default as configured.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on; by default as configured.")
+@click.argument("bentoml_options", nargs=-1, type=click.UNPROCESSED)
+def serve(host: str | None, port: int | None, bentoml_options: Sequence[str]) -> None:
+    """Serve what is deployed over HTTP; further options go to `bentoml serve`, such as --ssl-certfile."""
+    import os
+    import shutil
+
+    from visionloop.artifact.deployment import Deployment, describe
+    from visionloop.serving.front import load_settings, state_root
+    from visionloop.serving.guard import keys_needed, require_keys
+    from visionloop.serving.keys import KeyRing
+
+    root = Path.cwd()
+    settings = load_settings(root)
+    host, port = host or settings.host, port or settings.port
+    if keys_needed(settings, host):
+        require_keys(KeyRing(state_root(root) / settings.keys.file))
+    program = shutil.which("bentoml", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    if program is None:
+        raise VisionloopError(
+            "BentoML is not installed",
+            where=sys.prefix,
+            expected="the extra `serve`",
+            action="install visionloop[serve]",
+        )
+    for task, lineup in Deployment.read(root / settings.pointer).tasks.items():
+        click.echo(f"{task}: {describe(lineup)}")
+    click.echo(f"http://{host}:{port}  (routes: /openapi.json; stop with Ctrl-C)")
+    target = "visionloop.serving.service:VisionLoop"
+    os.execv(program, [program, "serve", target, "--host", host, "--port", str(port), *bentoml_options])
+
+
+@main.group()
+def keys() -> None:
+    """API keys of the service; only their hashes are kept."""
+
+
+def _key_file() -> Path:
+    from visionloop.serving.front import load_settings, state_root
+
+    root = Path.cwd()
+    return state_root(root) / load_settings(root).keys.file
+
+
+@keys.command("create")
+@click.argument("name")
+@click.option(
+    "--role", type=click.Choice(["predict", "feedback", "admin"]), default="predict", show_default=True,
+    help="Each role may do what those before it may.",
+)  # fmt: skip
+def create_key(name: str, role: Any) -> None:
+    """Make a key for NAME; it is shown this once."""
+    from visionloop.serving import keys as store
+
+    key, secret = store.create_key(_key_file(), name, role, datetime.now(UTC))
+    click.echo(f"key {key.id} for {key.name}, role {key.role}; it is not shown again:", err=True)
+    click.echo(secret)
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """Names, roles and ages of the keys."""
+    from visionloop.serving import keys as store
+
+    rows = store.list_keys(_key_file())
+    if not rows:
+        click.echo("there are no keys; visionloop keys create NAME makes one")
+    for key in rows:
+        click.echo(f"{key.id}  {key.role:<8}  {key.created}  {key.name}")
+
+
+@keys.command("revoke")
+@click.argument("id_or_name")
+def revoke_key(id_or_name: str) -> None:
+    """End a key; a running service follows within a second."""
+    from visionloop.serving import keys as store
+
+    click.echo(f"revoked: {store.revoke_key(_key_file(), id_or_name).name}")
+
+
 if __name__ == "__main__":
     sys.exit(main())

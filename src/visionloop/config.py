@@ -24,6 +24,7 @@ from visionloop.core.settings import Settings, collect_problems, settings_error
 from visionloop.data.settings import DataSettings
 from visionloop.evaluation.settings import EvaluationSettings, GateSettings
 from visionloop.registry.settings import RegistrySettings
+from visionloop.serving.settings import ServingSettings
 from visionloop.task import Task, load_task, task_names
 from visionloop.training.settings import TrainingSettings
 
@@ -59,6 +60,8 @@ class GeneralSettings(Settings):
     """Folder of the small files that are compared over time: metrics and curves."""
     registry: RegistrySettings
     """Where runs and models are kept."""
+    serving: ServingSettings = ServingSettings()
+    """The HTTP service."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

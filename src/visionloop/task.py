@@ -44,8 +44,20 @@ class Prediction(ABC):
     embedding: npt.NDArray[np.float32]
 
     @abstractmethod
-    def to_record(self, classes: Sequence[str]) -> dict[str, Any]:
-        """JSON-like answer at the operating point: class names, ids, scores, boxes in image pixels."""
+    def to_record(
+        self, classes: Sequence[str], *, top_k: int | None = None, threshold: float | None = None
+    ) -> dict[str, Any]:
+        """JSON-like answer: class names, ids, scores, boxes in image pixels.
+
+        Args:
+            classes: Names in the order of their ids.
+            top_k: Most entries; the task's own default where None.
+            threshold: Lowest score of an entry, in [0, 1]; the operating point's where None.
+        """
+
+    @abstractmethod
+    def top(self, classes: Sequence[str]) -> tuple[str, float] | None:
+        """Name and score of the class that stands out, or None where nothing was found; for counting and logs."""
 
     @abstractmethod
     def summary(self, classes: Sequence[str]) -> str:
@@ -118,6 +130,8 @@ class Task(ABC):
 
     name: ClassVar[str]
     """The folder's name below `visionloop/tasks`."""
+    verb: ClassVar[str]
+    """What one asks it to do; `/v1/<verb>` is its route."""
     primary_metric: ClassVar[str]
     """Key of `Evaluation.metrics` that early stopping and the gate compare; higher is better."""
     headline_metrics: ClassVar[tuple[str, ...]]
@@ -171,6 +185,10 @@ class Task(ABC):
     @abstractmethod
     def figures(self, evaluation: Evaluation, examples: Sequence[Example], classes: Sequence[str]) -> list[Figure]:
         """Pictures of an evaluation for its report; `examples` are the scored images kept for galleries."""
+
+    @abstractmethod
+    def agreement(self, one: Prediction, other: Prediction) -> float:
+        """How far two answers to one image say the same at their operating points, in [0, 1]."""
 
     @abstractmethod
     def example_rank(self, sample: Sample, prediction: Prediction) -> float:

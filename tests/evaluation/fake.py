@@ -33,8 +33,11 @@ class Answer(Prediction):
     class_id: int
     embedding: Any
 
-    def to_record(self, classes: Sequence[str]) -> dict[str, Any]:
+    def to_record(self, classes: Sequence[str], **options: Any) -> dict[str, Any]:
         return {"class": classes[self.class_id]}
+
+    def top(self, classes: Sequence[str]) -> tuple[str, float]:
+        return classes[self.class_id], 1.0
 
     def summary(self, classes: Sequence[str]) -> str:
         return classes[self.class_id]
@@ -64,6 +67,7 @@ class Accuracy(Scorer):
 
 class Brightness(Task):
     name = "brightness"
+    verb = "look"
     primary_metric = "accuracy"
     outputs = OUTPUTS
     requirements = Requirements(min_classes=2, boxes=False, one_label=True)
@@ -91,6 +95,11 @@ class Brightness(Task):
             gallery[:, index * SIDE : (index + 1) * SIDE] = example.image
         names = ", ".join(example.sample.id for example in examples)
         return [Figure(name="mistakes", title="Worst mistakes", caption=names, png=to_png(gallery))]
+
+    def agreement(self, one: Prediction, other: Prediction) -> float:
+        assert isinstance(one, Answer)
+        assert isinstance(other, Answer)
+        return float(one.class_id == other.class_id)
 
     def example_rank(self, sample: Sample, prediction: Prediction) -> float:
         """Distance of the image's brightness from the true threshold where it was mistaken, else 0."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -114,8 +115,18 @@ def test_the_graph_exports_with_a_free_batch_axis(
 def test_predictions_speak_json(plan: TrainingPlan, dataset: Dataset, predictions: list[Prediction]) -> None:
     for prediction in predictions:
         assert json.loads(json.dumps(prediction.to_record(dataset.classes)))
+        assert json.dumps(prediction.to_record(dataset.classes, top_k=1, threshold=0.0))
         assert prediction.summary(dataset.classes)
+        top = prediction.top(dataset.classes)
+        assert top is None or (top[0] in dataset.classes and 0 <= top[1] <= 1)
         assert prediction.embedding.ndim == 1
+
+
+def test_agreement_is_full_with_itself(plan: TrainingPlan, predictions: list[Prediction]) -> None:
+    agreement = plan.task.agreement
+    for one, other in itertools.pairwise(predictions):
+        assert agreement(one, one) == 1.0
+        assert 0.0 <= agreement(one, other) <= 1.0
 
 
 def test_scoring(plan: TrainingPlan, dataset: Dataset, predictions: list[Prediction]) -> None:

@@ -110,7 +110,16 @@ def _open(data: bytes, where: str) -> Image.Image:
             expected=f"at most {MAX_PIXELS:,} pixels",
             action="scale the image down",
         ) from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
+    except ValueError as error:
+        # Pillow knew the format, and refused what it met in the header: a text chunk that inflates without end.
+        raise ImageError(
+            f"the image's header is damaged ({error})",
+            code="truncated",
+            where=where,
+            expected="a complete image file",
+            action="replace the file by an intact copy or leave it out",
+        ) from None
+    except (UnidentifiedImageError, OSError, SyntaxError):
         raise ImageError(
             "the bytes are not an image in an accepted format",
             code="unsupported_format",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from visionloop.core.errors import RegistryError
 from visionloop.registry.connection import Connection, connect, registry_errors, registry_lock
+from visionloop.registry.deploy import point_to_champion, stage
 from visionloop.registry.lookup import (
     CHALLENGER,
     CHAMPION,
@@ -64,7 +65,8 @@ def promote(
 ) -> ChampionChange:
     """Make a version the champion: one alias flip under a lock, then the audit line.
 
-    The single place where a champion changes; a deployment pointer is written from here.
+    With `rollback` the only place where a champion changes. The deployment pointer follows, unless another
+    model serves the task: then only `visionloop deploy` switches.
 
     Args:
         settings: Where.
@@ -82,7 +84,7 @@ def promote(
     """
     connection = connect(settings, root)
     with registry_errors(connection.where), registry_lock(settings, root, "promotion"):
-        known_version(connection, model, version)
+        item = known_version(connection, model, version)
         current = aliases_of(connection, model).get(CHAMPION)
         if current != expected_champion:
             raise _changed_meanwhile(model, expected_champion, current)
@@ -98,7 +100,10 @@ def promote(
             when=utc_text(now), who=who, action="promote", model=model, from_version=current, to_version=version,
             why=why, forced=forced,
         )  # fmt: skip
+        # Whatever can fail comes before the alias: a version that cannot be served is not promoted.
+        variant = stage(connection, settings, root, item)
         _set_champion(connection, settings, root, change, [*history, version])
+        point_to_champion(settings, root, variant)
         connection.client.delete_model_version_tag(model, version, ROLLED_BACK)
     return change
 
@@ -173,7 +178,7 @@ def rollback(
                 action=f"promote a version: visionloop promote {model} VERSION ({versions_text(connection, model)})",
             )
         previous = history[-2]
-        known_version(connection, model, previous)
+        variant = stage(connection, settings, root, known_version(connection, model, previous))
         change = ChampionChange(
             when=utc_text(now),
             who=who,
@@ -184,6 +189,7 @@ def rollback(
             why=why,
         )
         _set_champion(connection, settings, root, change, history[:-1])
+        point_to_champion(settings, root, variant)
         connection.client.set_model_version_tag(model, current, ROLLED_BACK, change.when)
     return change
 

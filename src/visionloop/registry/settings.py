@@ -16,6 +16,8 @@ class RegistrySettings(Settings):
     """Folder or URI of artifacts; a tracking server decides itself."""
     audit: str = "mlruns/audit.jsonl"
     """One line for every change of a champion; the registry's lock lies beside it."""
+    pointer: str = "mlruns/deployment.json"
+    """The deployment pointer, which every promotion and rollback rewrites; bundles that serve lie beside it."""
     experiment: str = Field(default="visionloop", min_length=1)
     """Name of the MLflow experiment."""
     model_name: str = "{dataset}-{task}"

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from visionloop.artifact.runtimes import RuntimeSettings
 from visionloop.core.settings import Settings
+from visionloop.monitoring.settings import StoreSettings
 
 
 class UploadSettings(Settings):
@@ -47,6 +48,32 @@ class KeySettings(Settings):
     """Requests a key (without keys: an address) may make in a minute, in each worker."""
 
 
+class CanarySettings(Settings):
+    """When the service takes a canary's share away by itself."""
+
+    window: int = Field(default=500, ge=1)
+    """Latest requests looked at, in each worker."""
+    min_requests: int = Field(default=30, ge=1)
+    """Requests before anything is judged."""
+    max_error_rate: float = Field(default=0.02, ge=0, le=1)
+    """Share of the canary's requests that may fail."""
+    max_latency_ratio: float = Field(default=3.0, gt=0)
+    """Median latency, as a multiple of the champion's."""
+    min_agreement: float = Field(default=0.5, ge=0, le=1)
+    """Mean agreement with the champion on the same images: same class; F1 of boxes at IoU 0.5."""
+
+
+class ImageStoreSettings(Settings):
+    """Whether the images that were asked about are kept, for review and retraining."""
+
+    folder: str = "mlruns/images"
+    """Where, relative to the project; re-encoded, so that nothing but pixels is kept."""
+    keep: bool = True
+    """Whether a request that does not say `store=` keeps its images."""
+    max_gb: float = Field(default=5.0, ge=0)
+    """Gigabytes (10**9 bytes) after which no more are kept."""
+
+
 class ServingSettings(Settings):
     """The HTTP service."""
 
@@ -68,6 +95,12 @@ class ServingSettings(Settings):
     """Limits of the queue before a model."""
     keys: KeySettings = KeySettings()
     """API keys and rates."""
+    canary: CanarySettings = CanarySettings()
+    """When a canary is stopped."""
+    store: StoreSettings = StoreSettings()
+    """Where predictions and feedback are kept."""
+    images: ImageStoreSettings = ImageStoreSettings()
+    """Images kept for review and retraining."""
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
     """Host headers that are answered; `*` answers all, `*.example.org` a domain's."""
     origins: tuple[str, ...] = ()

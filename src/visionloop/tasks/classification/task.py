@@ -81,13 +81,17 @@ class Classification(Prediction):
         """The most probable class."""
         return int(self.probabilities.argmax())
 
-    def to_record(self, classes: Sequence[str]) -> dict[str, Any]:
-        """The best class, and up to five with their probabilities."""
-        order = np.argsort(-self.probabilities, kind="stable")[:_TOP]
-        ranked = [
-            {"class": classes[i], "class_id": int(i), "score": round(float(self.probabilities[i]), 6)} for i in order
-        ]
-        return {**ranked[0], "ranked": ranked}
+    def to_record(
+        self, classes: Sequence[str], *, top_k: int | None = None, threshold: float | None = None
+    ) -> dict[str, Any]:
+        """The best class, and up to five (or `top_k`) with their probabilities, best first."""
+        order = np.argsort(-self.probabilities, kind="stable")[: top_k or _TOP].tolist()
+        entries = [{"class": classes[i], "class_id": i, "score": round(float(self.probabilities[i]), 6)} for i in order]
+        return {**entries[0], "ranked": [entry for entry in entries if entry["score"] >= (threshold or 0.0)]}
+
+    def top(self, classes: Sequence[str]) -> tuple[str, float]:
+        """The best class and its probability."""
+        return classes[self.class_id], float(self.probabilities[self.class_id])
 
     def summary(self, classes: Sequence[str]) -> str:
         """The best class with its probability."""
@@ -98,6 +102,7 @@ class ClassificationTask(Task):
     """One label an image."""
 
     name = "classification"
+    verb = "classify"
     primary_metric = "accuracy"
     headline_metrics = ("accuracy", "precision_macro", "recall_macro", "f1_macro")
     plot_tables = ("confusion",)
@@ -157,6 +162,12 @@ class ClassificationTask(Task):
         from visionloop.tasks.classification.figures import all_figures
 
         return all_figures(evaluation, examples, classes)
+
+    def agreement(self, one: Prediction, other: Prediction) -> float:
+        """1 for the same class, else 0."""
+        assert isinstance(one, Classification)
+        assert isinstance(other, Classification)
+        return float(one.class_id == other.class_id)
 
     def example_rank(self, sample: Sample, prediction: Prediction) -> float:
         """Minus the probability of the true class, plus one for a mistake."""

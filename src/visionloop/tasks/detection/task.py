@@ -18,7 +18,7 @@ from visionloop.core.plots import class_color
 from visionloop.core.settings import Settings
 from visionloop.data.requirements import Requirements
 from visionloop.task import Evaluation, Example, Figure, Learner, Outputs, Prediction, Scorer, Task
-from visionloop.tasks.detection.boxes import Boxes, Truth, finish_detections, judge
+from visionloop.tasks.detection.boxes import Boxes, Truth, finish_detections, judge, match
 
 if TYPE_CHECKING:
     from visionloop.data.samples import Sample
@@ -94,22 +94,24 @@ class Detections(Prediction):
         if shapes != ((count, 4), (count,), (count,), (count,)):
             raise ValueError(f"expected boxes [n,4], scores, class ids and confident [n], got {shapes}")
 
-    def to_record(self, classes: Sequence[str]) -> dict[str, Any]:
-        """The confident detections: class, id, score, box in image pixels."""
+    def to_record(
+        self, classes: Sequence[str], *, top_k: int | None = None, threshold: float | None = None
+    ) -> dict[str, Any]:
+        """The confident detections (or those from `threshold` on), best first: class, id, score, box."""
+        kept = np.flatnonzero(self.confident if threshold is None else self.scores >= threshold)[:top_k]
+        boxes = np.round(self.boxes_xyxy[kept].astype(np.float64), 2).tolist()
+        scores = np.round(self.scores[kept].astype(np.float64), 6).tolist()
         return {
             "detections": [
-                {
-                    "class": classes[class_id],
-                    "class_id": int(class_id),
-                    "score": round(float(score), 6),
-                    "box_xyxy": [round(float(value), 2) for value in box],
-                }
-                for box, score, class_id, confident in zip(
-                    self.boxes_xyxy, self.scores, self.class_ids, self.confident, strict=True
-                )
-                if confident
+                {"class": classes[class_id], "class_id": class_id, "score": score, "box_xyxy": box}
+                for class_id, score, box in zip(self.class_ids[kept].tolist(), scores, boxes, strict=True)
             ]
         }
+
+    def top(self, classes: Sequence[str]) -> tuple[str, float] | None:
+        """The best confident detection."""
+        kept = np.flatnonzero(self.confident)
+        return (classes[self.class_ids[kept[0]]], float(self.scores[kept[0]])) if kept.size else None
 
     def summary(self, classes: Sequence[str]) -> str:
         """Counts by class, such as `2 RBC, 1 WBC`."""
@@ -121,6 +123,7 @@ class DetectionTask(Task):
     """Boxes with classes."""
 
     name = "detection"
+    verb = "detect"
     primary_metric = "map"
     headline_metrics = ("map", "map_50", "precision", "recall", "f1")
     plot_tables = ("pr_curve",)
@@ -195,6 +198,15 @@ class DetectionTask(Task):
         from visionloop.tasks.detection.figures import all_figures
 
         return all_figures(evaluation, examples, classes)
+
+    def agreement(self, one: Prediction, other: Prediction) -> float:
+        """F1 of the confident boxes of one against the other's, at IoU 0.5; 1 where both found nothing."""
+        assert isinstance(one, Detections)
+        assert isinstance(other, Detections)
+        a, b = one.confident, other.confident
+        total = int(a.sum() + b.sum())
+        partner = match(one.boxes_xyxy[a], one.class_ids[a], other.boxes_xyxy[b], other.class_ids[b])
+        return 2.0 * int((partner >= 0).sum()) / total if total else 1.0
 
     def example_rank(self, sample: Sample, prediction: Prediction) -> float:
         """Missed objects plus false detections at the operating point."""

@@ -1,0 +1,140 @@
+"""What stands before BentoML's own application: the guard, then our routes; BentoML keeps health and metrics."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from pathlib import Path
+
+import yaml
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from visionloop.core.errors import ConfigError
+from visionloop.core.settings import parse_settings
+from visionloop.monitoring.store import PredictionStore
+from visionloop.serving.api import Api
+from visionloop.serving.guard import Guard
+from visionloop.serving.keys import KeyRing, Role
+from visionloop.serving.problems import Problem, problem_response
+from visionloop.serving.settings import ServingSettings
+
+PARAMS_VARIABLE = "VISIONLOOP_PARAMS"
+"""Environment variable that names another settings file than `params.yaml`."""
+
+STATE_VARIABLE = "VISIONLOOP_STATE"
+"""Environment variable that names a folder for the prediction store, images and keys, such as a volume."""
+
+_BENTO_PATHS = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
+_PUBLIC = frozenset({"/livez", "/readyz", "/healthz", "/openapi.json"})
+
+
+def project_root() -> Path:
+    """The folder that relative paths start at: that of the settings file, or the working directory."""
+    named = os.environ.get(PARAMS_VARIABLE)
+    return Path(named).resolve().parent if named else Path.cwd()
+
+
+def state_root(root: Path) -> Path:
+    """The folder of what the service writes and of its keys: as VISIONLOOP_STATE says, else the project's."""
+    return Path(os.environ.get(STATE_VARIABLE, root))
+
+
+def load_settings(root: Path) -> ServingSettings:
+    """The `serving` block of the project's `params.yaml`; the defaults where there is no such file or block.
+
+    Raises:
+        ConfigError: lists everything wrong with it.
+    """
+    path = Path(os.environ.get(PARAMS_VARIABLE, root / "params.yaml"))
+    if not path.is_file():
+        return ServingSettings()
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            f"not YAML: {str(error).splitlines()[0]}",
+            where=str(path),
+            expected="the composed settings",
+            action="run `python -m pipelines.config`",
+        ) from None
+    block = values.get("serving", {}) if isinstance(values, dict) else {}
+    return parse_settings(ServingSettings, block or {}, where=str(path), prefix="serving")
+
+
+def role_of(method: str, path: str) -> Role | None:  # noqa: ARG001
+    """The role a route asks for; None where anybody may look."""
+    if path in _PUBLIC:
+        return None
+    if path == "/metrics":
+        return "admin"
+    if path.startswith(("/v1/feedback", "/v1/predictions")):
+        return "feedback"
+    return "predict"
+
+
+def open_api(settings: ServingSettings, root: Path) -> Api:
+    """The API of this process, made on the first call."""
+    if not _APIS:
+        state = state_root(root)
+        store = PredictionStore.open(settings.store, state) if settings.store.enabled else None
+        _APIS.append(Api(settings, root, state, store))
+    return _APIS[0]
+
+
+# BentoML makes the middleware and the service apart from each other; both mean the same API.
+_APIS: list[Api] = []
+
+
+class Front:
+    """ASGI middleware: guards everything, answers our routes, leaves BentoML its health and metrics."""
+
+    def __init__(self, app: ASGIApp, settings: ServingSettings, root: Path) -> None:
+        self._bento = app
+        self._ours: ASGIApp | None = None
+        self._settings, self._root = settings, root
+        self._needed = settings.keys.required
+        ring = None if self._needed is False else KeyRing(state_root(root) / settings.keys.file)
+        with_keys = Guard(self._dispatch, ring=ring, settings=settings, role_of=role_of)
+        without = Guard(self._dispatch, ring=None, settings=settings, role_of=role_of)
+        self._far, self._near = with_keys, with_keys if self._needed else without
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request; over loopback no key is asked for unless the settings say so."""
+        if scope["type"] == "lifespan":
+            await self._bento(scope, receive, send)
+        elif _is_loopback(scope):
+            await self._near(scope, receive, send)
+        else:
+            await self._far(scope, receive, send)
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] in _BENTO_PATHS:
+            await self._bento(scope, receive, send)
+            return
+        if self._ours is None:
+            self._ours = open_api(self._settings, self._root).app()
+        if scope["type"] == "http":
+            await self._ours(scope, receive, send)
+        else:
+            await problem_response(_NO_SOCKET)(scope, receive, send)
+
+
+_NO_SOCKET = Problem(
+    404,
+    "no_such_route",
+    "there is no WebSocket here",
+    where="request line",
+    expected="a route of /openapi.json",
+    action="correct the path",
+)
+
+
+def _is_loopback(scope: Scope) -> bool:
+    client = scope.get("client")
+    # A proxy on this machine speaks for others.
+    if any(name in (b"x-forwarded-for", b"forwarded") for name, _ in scope["headers"]):
+        return False
+    try:
+        return client is not None and ipaddress.ip_address(client[0]).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,91 @@
+"""Images kept for review and retraining: re-encoded, so that pixels are all there is in them."""
+
+from __future__ import annotations
+
+import io
+import logging
+import queue
+import threading
+from pathlib import Path
+
+from PIL import Image
+
+from visionloop.core import files
+from visionloop.core.images import ImageArray
+from visionloop.serving.settings import ImageStoreSettings
+
+_log = logging.getLogger(__name__)
+
+_LOSSLESS_PIXELS = 256 * 256
+_MAX_PENDING = 64
+
+
+class ImageKeeper:
+    """Writes images in a thread of its own; drops and counts what it cannot keep up with.
+
+    Attributes:
+        dropped: Images not kept: too many at once, the folder is full, or it cannot be written.
+    """
+
+    def __init__(self, settings: ImageStoreSettings, root: Path) -> None:
+        self._folder = root / settings.folder
+        self._limit = settings.max_gb * 1e9
+        self._size = 0.0
+        self._queue: queue.Queue[tuple[str, ImageArray] | None] = queue.Queue(maxsize=_MAX_PENDING)
+        self.dropped = 0
+        self._thread = threading.Thread(target=self._run, name="image-keeper", daemon=True)
+        self._thread.start()
+
+    def keep(self, sha256: str, image: ImageArray) -> None:
+        """Have an image written; returns at once.
+
+        Args:
+            sha256: Hash of the bytes that were sent; the file's name.
+            image: uint8 [H,W,3].
+        """
+        try:
+            self._queue.put_nowait((sha256, image))
+        except queue.Full:
+            self.dropped += 1
+
+    def path(self, sha256: str) -> Path | None:
+        """The kept image of that hash, or None."""
+        found = [self._file(sha256, suffix) for suffix in (".png", ".jpg")]
+        return next((path for path in found if path.exists()), None)
+
+    def close(self) -> None:
+        """Write what is pending, and stop."""
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join(timeout=10)
+
+    def _file(self, sha256: str, suffix: str) -> Path:
+        return self._folder / sha256[:2] / f"{sha256}{suffix}"
+
+    def _run(self) -> None:
+        self._size = sum(path.stat().st_size for path in self._folder.rglob("*") if path.is_file())
+        while (entry := self._queue.get()) is not None:
+            try:
+                self._write(*entry)
+            except OSError as error:
+                self.dropped += 1
+                _log.warning("an image was not kept: %s", error.strerror)
+
+    def _write(self, sha256: str, image: ImageArray) -> None:
+        if self.path(sha256) is not None:
+            return
+        # Small pictures lose much in JPEG and little space in PNG; photographs the other way round.
+        lossless = image.shape[0] * image.shape[1] <= _LOSSLESS_PIXELS
+        buffer = io.BytesIO()
+        picture = Image.fromarray(image)
+        if lossless:
+            picture.save(buffer, "PNG")
+        else:
+            picture.save(buffer, "JPEG", quality=95, subsampling=0)
+        if self._size + buffer.tell() > self._limit:
+            self.dropped += 1
+            return
+        target = self._file(sha256, ".png" if lossless else ".jpg")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        files.write_bytes(target, buffer.getvalue())
+        self._size += buffer.tell()

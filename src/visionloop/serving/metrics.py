@@ -1,0 +1,42 @@
+"""Prometheus metrics of the service. BentoML's `/metrics` sums them over its workers."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_TENTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+REQUESTS = Counter("visionloop_requests", "Requests by route, method and status.", ["route", "method", "status"])
+REQUEST_SECONDS = Histogram(
+    "visionloop_request_seconds", "From the request's head to the answer's end.", ["route"], buckets=_SECONDS
+)
+STAGE_SECONDS = Histogram(
+    "visionloop_stage_seconds",
+    "Per image: decode, queue; per batch: inference with finishing.",
+    ["task", "stage"],
+    buckets=_SECONDS,
+)
+IMAGES = Counter("visionloop_images", "Images answered, by task, model version and role.", ["task", "version", "role"])
+BATCH_SIZE = Histogram(
+    "visionloop_batch_images", "Images that shared an inference.", ["task"], buckets=(1, 2, 4, 8, 16, 32, 64, 128)
+)
+QUEUE = Gauge("visionloop_queue_images", "Images waiting for a model.", ["task", "role"], multiprocess_mode="livesum")
+REJECTIONS = Counter("visionloop_rejections", "Requests refused, by reason.", ["code"])
+CLASSES = Counter("visionloop_predicted", "Images by the class that stands out.", ["task", "version", "top_class"])
+CONFIDENCE = Histogram(
+    "visionloop_confidence", "Score of the class that stands out.", ["task", "version"], buckets=_TENTHS
+)
+AGREEMENT = Histogram(
+    "visionloop_agreement", "How far shadow or canary and champion agree.", ["task", "role"], buckets=_TENTHS
+)
+LOG_ROWS = Gauge(
+    "visionloop_log_rows", "Rows for the prediction store, by fate.", ["fate"], multiprocess_mode="livesum"
+)
+DEPLOYMENT_FAILED = Gauge(
+    "visionloop_deployment_failed",
+    "1 where the pointer names a bundle that is not served.",
+    ["slot"],
+    multiprocess_mode="livemax",
+)
+CANARY_STOPPED = Counter("visionloop_canary_stopped", "Canaries whose share the service took away.", ["task"])

@@ -1,0 +1,271 @@
+"""The models that serve, and the watch on the deployment pointer that swaps them without dropping a request."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+
+from visionloop.artifact.deployment import Deployment, Role, Variant
+from visionloop.artifact.predictor import Predictor
+from visionloop.core.errors import BundleError, ImageError, VisionloopError
+from visionloop.core.images import ImageArray, decode_image
+from visionloop.serving.batching import Batcher, Served
+from visionloop.serving.settings import ServingSettings
+from visionloop.task import Prediction, load_task
+
+_log = logging.getLogger(__name__)
+
+MIN_SIDE = 2
+"""Images with a shorter side hold nothing to be recognised."""
+
+
+class Job(NamedTuple):
+    """One encoded image and the name errors call it by."""
+
+    data: bytes
+    name: str
+
+
+class Answer(NamedTuple):
+    """What a model says of one image.
+
+    Attributes:
+        prediction: In pixels of the upright image.
+        image: uint8 [H,W,3], upright.
+        decode_s: Seconds of decoding and bringing to size.
+    """
+
+    prediction: Prediction
+    image: ImageArray
+    decode_s: float
+
+
+class LiveModel:
+    """One bundle, loaded and verified, with its queue.
+
+    Attributes:
+        variant: Which one.
+        role: What for.
+        predictor: Answers.
+    """
+
+    def __init__(
+        self, variant: Variant, role: Role, predictor: Predictor, settings: ServingSettings, executor: Executor
+    ) -> None:
+        self.variant = variant
+        self.role: Role = role
+        self.predictor = predictor
+        self._max_pixels = settings.upload.max_pixels
+        self._batcher = Batcher(self._work, settings.batching, executor)
+
+    @property
+    def waiting(self) -> int:
+        """Images in its queue."""
+        return self._batcher.waiting
+
+    async def answer(self, jobs: Sequence[Job]) -> list[Served[Answer]]:
+        """Answers in order.
+
+        Raises:
+            ImageError: one of the images is not accepted.
+            Problem: overloaded, or too late.
+        """
+        return await self._batcher.submit(jobs)
+
+    def _work(self, jobs: Sequence[Job]) -> list[Answer | Exception]:
+        answers: list[Answer | Exception] = []
+        ready = []
+        for job in jobs:
+            started = time.perf_counter()
+            try:
+                image = decode_image(job.data, where=job.name, max_pixels=self._max_pixels)
+                _require_sides(image, job.name)
+                array, placement = self.predictor.recipe.apply(image)
+            except ImageError as error:
+                answers.append(error)
+                continue
+            ready.append((len(answers), image, array, placement, time.perf_counter() - started))
+            answers.append(_NEVER)
+        if ready:
+            outputs = self.predictor.run(np.stack([array for _, _, array, _, _ in ready]))
+            placements = [placement for _, _, _, placement, _ in ready]
+            predictions = self.predictor.task.finish(outputs, placements, self.predictor.operating_point)
+            for (index, image, _, _, seconds), prediction in zip(ready, predictions, strict=True):
+                answers[index] = Answer(prediction, image, seconds)
+        return answers
+
+
+_NEVER = AssertionError("an image got no answer")
+
+
+def _require_sides(image: ImageArray, name: str) -> None:
+    height, width = image.shape[:2]
+    if min(height, width) < MIN_SIDE:
+        raise ImageError(
+            f"the image is {width} x {height} pixels",
+            code="too_small",
+            where=name,
+            expected=f"at least {MIN_SIDE} pixels each way",
+            action="send the picture that is meant",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LiveLineup:
+    """What serves one task; replaced as a whole."""
+
+    champion: LiveModel
+    canary: LiveModel | None = None
+    share: float = 0.0
+    shadow: LiveModel | None = None
+
+    def choose(self, session: str) -> LiveModel:
+        """The model that answers a session: always the same one while the lineup stands."""
+        if self.canary is None or self.share <= 0:
+            return self.champion
+        digest = hashlib.sha256(f"{self.canary.variant.digest}:{session}".encode()).digest()
+        return self.canary if int.from_bytes(digest[:8]) / 2**64 < self.share else self.champion
+
+    @property
+    def models(self) -> list[LiveModel]:
+        """Everything loaded."""
+        return [model for model in (self.champion, self.canary, self.shadow) if model is not None]
+
+
+class Fleet:
+    """All lineups of one worker, kept as the pointer says.
+
+    Attributes:
+        failures: By task and role, why what the pointer names is not served; what served before still does.
+    """
+
+    def __init__(self, settings: ServingSettings, root: Path, executor: Executor) -> None:
+        self._settings = settings
+        self._pointer = root / settings.pointer
+        self._executor = executor
+        self._lineups: Mapping[str, LiveLineup] = MappingProxyType({})
+        self._seen: tuple[int, int] | None = None
+        self._stop = threading.Event()
+        self._watcher: threading.Thread | None = None
+        self.failures: Mapping[str, str] = MappingProxyType({})
+        self.on_change: Callable[[], None] = lambda: None
+
+    @property
+    def pointer(self) -> Path:
+        """The file it follows."""
+        return self._pointer
+
+    @property
+    def lineups(self) -> Mapping[str, LiveLineup]:
+        """By the task's name. A reader takes it once and is not disturbed by a swap."""
+        return self._lineups
+
+    @property
+    def ready(self) -> bool:
+        """Whether something serves."""
+        return bool(self._lineups)
+
+    def start(self) -> None:
+        """Load what the pointer names, and follow it from then on."""
+        self.refresh()
+        self._watcher = threading.Thread(target=self._watch, name="deployment-watch", daemon=True)
+        self._watcher.start()
+
+    def stop(self) -> None:
+        """Follow no more; may be called twice."""
+        self._stop.set()
+        if self._watcher is not None:
+            self._watcher.join(timeout=5)
+
+    def refresh(self) -> bool:
+        """Look at the pointer, and swap what changed.
+
+        Returns:
+            Whether the file had changed. A model that cannot be loaded leaves the one before it in place.
+        """
+        stamp = _stamp(self._pointer)
+        if stamp == self._seen:
+            return False
+        self._seen = stamp
+        failures: dict[str, str] = {}
+        try:
+            deployment = Deployment.read(self._pointer)
+        except VisionloopError as error:
+            _log.error("deployment pointer not followed: %s", error)
+            self.failures = MappingProxyType({"pointer": error.what})
+            return True
+        lineups: dict[str, LiveLineup] = {}
+        for task, wanted in deployment.tasks.items():
+            old = self._lineups.get(task)
+            champion = self._load(deployment, task, wanted.champion, "champion", failures)
+            champion = champion or (old.champion if old else None)
+            if champion is None:
+                continue
+            canary = self._load(deployment, task, wanted.canary, "canary", failures)
+            shadow = self._load(deployment, task, wanted.shadow, "shadow", failures)
+            share = wanted.canary.share if wanted.canary else 0.0
+            lineups[task] = LiveLineup(champion, canary, share, shadow)
+        self._lineups = MappingProxyType(lineups)
+        self.failures = MappingProxyType(failures)
+        self.on_change()
+        return True
+
+    def _load(
+        self, deployment: Deployment, task: str, variant: Variant | None, role: Role, failures: dict[str, str]
+    ) -> LiveModel | None:
+        if variant is None:
+            return None
+        for model in self._lineups[task].models if task in self._lineups else ():
+            if model.variant.digest == variant.digest and model.role == role:
+                return model
+        try:
+            predictor = Predictor.open(deployment.bundle_path(self._pointer, variant), self._settings.runtime)
+            _require_identity(predictor, task, variant)
+        except VisionloopError as error:
+            failures[f"{task}.{role}"] = error.what
+            _log.error("%s of %s is not served, what served before stays: %s", role, task, error)
+            return None
+        _log.info("%s of %s: %s version %s", role, task, variant.model, variant.version)
+        return LiveModel(variant, role, predictor, self._settings, self._executor)
+
+    def _watch(self) -> None:
+        while not self._stop.wait(self._settings.poll_s):
+            try:
+                self.refresh()
+            except Exception:
+                # The watch must outlive whatever a strange file does to it.
+                _log.exception("the deployment pointer could not be followed")
+
+
+def verbs(tasks: Sequence[str]) -> dict[str, str]:
+    """The task's name by its verb."""
+    return {load_task(name).verb: name for name in tasks}
+
+
+def _require_identity(predictor: Predictor, task: str, variant: Variant) -> None:
+    bundle = predictor.bundle
+    if bundle.digest != variant.digest or bundle.manifest.task != task:
+        raise BundleError(
+            f"the folder holds another bundle: {bundle.manifest.task}, sha256 {bundle.digest[:12]}",
+            where=str(bundle.root),
+            expected=f"{task}, sha256 {variant.digest[:12]}",
+            action="deploy the version again: visionloop deploy MODEL",
+        )
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino

@@ -1,0 +1,167 @@
+"""The OpenAPI 3.1 document of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from visionloop import __version__
+from visionloop.serving import schema
+from visionloop.serving.problems import MEDIA_TYPE
+
+_TYPES = (
+    schema.TaskAnswer,
+    schema.PredictAnswer,
+    schema.ModelsAnswer,
+    schema.FeedbackBody,
+    schema.FeedbackAnswer,
+    schema.ProblemBody,
+)
+_REF = "#/components/schemas/{model}"
+
+_OPTIONS: list[tuple[str, dict[str, Any], str]] = [
+    ("top_k", {"type": "integer", "minimum": 1, "maximum": 1000}, "Most classes or boxes in an answer."),
+    (
+        "threshold",
+        {"type": "number", "minimum": 0, "maximum": 1},
+        "Lowest score in an answer; by default the model's operating point.",
+    ),
+    ("store", {"type": "boolean"}, "Whether the images are kept for review and retraining."),
+]
+
+_REFUSALS = {
+    400: "Malformed: no image, damaged image, unknown option.",
+    401: "No key, or an unknown one.",
+    403: "The key's role does not allow this.",
+    404: "Unknown id.",
+    408: "The body came too slowly.",
+    413: "Too large.",
+    415: "Not an accepted format.",
+    422: "Readable and refused: animated, too many pixels, contradictory.",
+    429: "Too many requests; see Retry-After.",
+    503: "Overloaded or nothing deployed; see Retry-After.",
+    504: "No answer in time; see Retry-After.",
+}
+
+
+def openapi_document(verbs: Mapping[str, str]) -> dict[str, Any]:
+    """The document.
+
+    Args:
+        verbs: Task by verb; each verb is a route.
+    """
+    _, definitions = models_json_schema([(cls, "serialization") for cls in _TYPES], ref_template=_REF)
+    paths: dict[str, Any] = {
+        "/livez": {"get": _text("Whether the process lives.")},
+        "/readyz": {"get": _text("Whether a model serves: loaded, hashes checked, golden batch replayed.", 503)},
+        "/v1/models": {"get": _operation("models", "What serves.", "ModelsAnswer", (401, 403, 429))},
+        "/v1/predict": {"post": _images("predict", "Ask every deployed task.", "PredictAnswer")},
+        **{
+            f"/v1/{verb}": {"post": _images(verb, f"Ask the {task} model.", "TaskAnswer")}
+            for verb, task in verbs.items()
+        },
+        "/v1/predictions/{id}": {
+            "get": {
+                **_operation("prediction", "An earlier answer with its feedback.", None, (401, 403, 404, 429, 503)),
+                "parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}],
+            }
+        },
+        "/v1/feedback": {"post": _feedback()},
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "visionloop",
+            "version": __version__,
+            "summary": "The promoted models behind one endpoint.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "security": [{"bearer": []}, {}],
+        "paths": paths,
+        "components": {
+            "schemas": definitions["$defs"],
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _text(summary: str, *refusals: int) -> dict[str, Any]:
+    return {
+        "summary": summary,
+        "security": [],
+        "responses": {"200": {"description": "Yes."}, **_problems(refusals)},
+    }
+
+
+def _operation(name: str, summary: str, answer: str | None, refusals: tuple[int, ...]) -> dict[str, Any]:
+    body = {"$ref": _REF.format(model=answer)} if answer else {"type": "object"}
+    return {
+        "operationId": name,
+        "summary": summary,
+        "responses": {
+            "200": {"description": "The answer.", "content": {"application/json": {"schema": body}}},
+            **_problems(refusals),
+        },
+    }
+
+
+def _images(name: str, summary: str, answer: str) -> dict[str, Any]:
+    image = {"type": "string", "format": "binary"}
+    properties: dict[str, Any] = {"image": {"type": "array", "items": image, "description": "One file or several."}}
+    for option, kind, text in _OPTIONS:
+        properties[option] = {**kind, "description": text}
+    raw = {"schema": image}
+    return {
+        **_operation(name, summary, answer, (400, 401, 403, 408, 413, 415, 422, 429, 503, 504)),
+        "parameters": [
+            {"name": option, "in": "query", "schema": kind, "description": text} for option, kind, text in _OPTIONS
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "multipart/form-data": {
+                    "schema": {"type": "object", "properties": properties, "required": ["image"]},
+                },
+                "image/jpeg": raw,
+                "image/png": raw,
+                "image/webp": raw,
+                "image/bmp": raw,
+                "application/octet-stream": raw,
+            },
+        },
+    }
+
+
+def _feedback() -> dict[str, Any]:
+    examples = {
+        "right": {"value": {"prediction_id": "0f8fad5bd9cb469fa16570867728950e", "verdict": "right"}},
+        "class": {"value": {"prediction_id": "0f8fad5bd9cb469fa16570867728950e", "verdict": "corrected", "label": "7"}},
+        "boxes": {
+            "value": {
+                "prediction_id": "0f8fad5bd9cb469fa16570867728950e",
+                "verdict": "corrected",
+                "label": [{"class": "7", "box_xyxy": [10, 12, 40, 51]}],
+            }
+        },
+    }
+    return {
+        **_operation(
+            "feedback",
+            "Say whether a prediction was right. Sent again, it replaces what was said before.",
+            "FeedbackAnswer",
+            (400, 401, 403, 404, 413, 415, 422, 429, 503),
+        ),
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": {"$ref": _REF.format(model="FeedbackBody")}, "examples": examples}
+            },
+        },
+    }
+
+
+def _problems(statuses: tuple[int, ...]) -> dict[str, Any]:
+    body = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="ProblemBody")}}}
+    return {str(status): {"description": _REFUSALS[status], "content": body} for status in statuses}

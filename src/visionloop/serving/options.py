@@ -1,0 +1,59 @@
+"""What a request may ask beside its images: query parameters, or text fields of a form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from visionloop.core.errors import near_matches
+from visionloop.serving.problems import Problem
+
+
+class PredictOptions(BaseModel):
+    """Options of a prediction."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    top_k: int | None = Field(default=None, ge=1, le=1000)
+    """Most classes or boxes in an answer."""
+    threshold: float | None = Field(default=None, ge=0, le=1)
+    """Lowest score of a class or box in an answer; by default the model's operating point."""
+    store: bool | None = None
+    """Whether the images are kept for review and retraining; by default as the service is configured."""
+
+
+OPTION_NAMES = frozenset(PredictOptions.model_fields)
+
+
+def parse_options(query: Mapping[str, str], form: Mapping[str, str]) -> PredictOptions:
+    """Options from both places; the form wins.
+
+    Raises:
+        Problem: 400 for an unknown option or a value out of range.
+    """
+    values = {**query, **form}
+    if not values:
+        return _DEFAULT
+    try:
+        return PredictOptions.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        known = name in OPTION_NAMES
+        raise Problem(
+            400,
+            "bad_option",
+            f"{name}={values[name]!r:.80}: {first['msg'].lower()}" if known else f"there is no option {name!r:.80}",
+            where=f"option {name:.80}",
+            expected=_EXPECTED[name] if known else near_matches(name, sorted(OPTION_NAMES)),
+            action="correct the option, or leave it out",
+        ) from None
+
+
+_DEFAULT = PredictOptions()
+_EXPECTED = {
+    "top_k": "a whole number from 1 to 1000",
+    "threshold": "a number from 0 to 1",
+    "store": "true or false",
+}

@@ -1,0 +1,199 @@
+"""The API's answers and bodies as types: for the OpenAPI document, for the client, for the tests.
+
+The service builds plain dictionaries of these shapes, which costs less than building the types.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
+
+
+class Scored(_Shape):
+    """A class with its score."""
+
+    class_name: str = Field(alias="class")
+    """Name."""
+    class_id: int
+    """Position among the model's classes, from 0."""
+    score: float
+    """Calibrated probability (classification) or score (detection), in [0, 1]."""
+
+
+class Box(Scored):
+    """A found object."""
+
+    box_xyxy: tuple[float, float, float, float]
+    """Left, top, right, bottom in pixels of the upright image."""
+
+
+class ImageSize(_Shape):
+    """Size of the upright image."""
+
+    width: int
+    """Pixels."""
+    height: int
+    """Pixels."""
+
+
+class PredictionBody(_Shape):
+    """What the model says of one image. A classifier fills `class`, `class_id`, `score`, `ranked`; a detector
+    fills `detections`."""
+
+    id: str
+    """By which the prediction is found again, and feedback is given."""
+    image: ImageSize
+    """The image as it was read."""
+    class_name: str | None = Field(default=None, alias="class")
+    """Most probable class."""
+    class_id: int | None = None
+    """Its position among the model's classes."""
+    score: float | None = None
+    """Its calibrated probability."""
+    ranked: list[Scored] | None = None
+    """Classes, most probable first."""
+    detections: list[Box] | None = None
+    """Objects, best first."""
+
+
+class ModelRef(_Shape):
+    """The model that answered."""
+
+    task: str
+    """The task."""
+    name: str
+    """Registered name."""
+    version: str
+    """Registered version."""
+    role: Literal["champion", "canary"]
+    """What it answered as."""
+
+
+class Timings(_Shape):
+    """Milliseconds; of the slowest image where there are several."""
+
+    decode: float
+    """Decoding and bringing to size."""
+    queue: float
+    """Waiting for the model."""
+    inference: float
+    """The batch it shared: decoding, graph, finishing."""
+    total: float
+    """From the request's head to the answer."""
+
+
+class TaskAnswer(_Shape):
+    """Answer of `/v1/classify` and `/v1/detect`."""
+
+    model: ModelRef
+    """Who answered."""
+    predictions: list[PredictionBody]
+    """One an image, in the order sent."""
+    timings_ms: Timings
+    """How long it took."""
+    request_id: str
+    """As in the header X-Request-ID and the logs."""
+
+
+class PredictAnswer(_Shape):
+    """Answer of `/v1/predict`."""
+
+    results: dict[str, TaskAnswer]
+    """By the task's name."""
+    request_id: str
+    """As in the header X-Request-ID and the logs."""
+
+
+class ModelBody(_Shape):
+    """A model that serves."""
+
+    task: str
+    """The task."""
+    role: Literal["champion", "canary", "shadow"]
+    """What for."""
+    share: float
+    """Share of the sessions it answers."""
+    name: str
+    """Registered name."""
+    version: str
+    """Registered version."""
+    digest: str
+    """The bundle's identity."""
+    classes: list[str]
+    """Class names in the order of their ids."""
+    input: ImageSize
+    """What images are brought to."""
+    operating_point: dict[str, Any]
+    """Temperature or thresholds."""
+    metrics: dict[str, float]
+    """On its test split."""
+    stopped: str | None = None
+    """Why the service took a canary's share away."""
+
+
+class ModelsAnswer(_Shape):
+    """Answer of `/v1/models`."""
+
+    models: list[ModelBody]
+    """Everything that serves."""
+    failures: dict[str, str]
+    """What the deployment pointer names and is not served, with the reason."""
+
+
+class LabelledBox(_Shape):
+    """A true object."""
+
+    class_name: str = Field(alias="class", min_length=1, max_length=200)
+    """Name."""
+    box_xyxy: tuple[float, float, float, float]
+    """Left, top, right, bottom in pixels of the upright image."""
+
+
+class FeedbackBody(BaseModel):
+    """What a person says of a prediction. Sent again with the same key, it replaces what was said before."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    prediction_id: str = Field(min_length=1, max_length=64)
+    """The prediction's id."""
+    verdict: Literal["right", "wrong", "corrected"]
+    """`corrected` comes with the label."""
+    label: str | list[LabelledBox] | None = Field(default=None, max_length=1000)
+    """The right class, or the right boxes."""
+    note: str | None = Field(default=None, max_length=2000)
+    """Anything else worth saying."""
+
+
+class FeedbackAnswer(_Shape):
+    """Answer of `/v1/feedback`."""
+
+    prediction_id: str
+    """As sent."""
+    verdict: str
+    """As sent."""
+
+
+class ProblemBody(_Shape):
+    """A refusal (RFC 9457)."""
+
+    type: str
+    """`urn:visionloop:problem:` and the code."""
+    title: str
+    """The status in words."""
+    status: int
+    """HTTP status."""
+    detail: str
+    """What was wrong."""
+    code: str
+    """Stable reason."""
+    where: str
+    """Part of the request concerned."""
+    expected: str
+    """What would have been accepted."""
+    action: str
+    """What to do."""

@@ -1,0 +1,44 @@
+"""The BentoML service: one process tree, no child services, our routes in place of BentoML's own.
+
+Start it with `visionloop serve`, `make serve` or `bentoml serve`. Settings come from the `serving` block of
+`params.yaml` in the working directory (or the file named by VISIONLOOP_PARAMS); a bento carries its own.
+"""
+
+from __future__ import annotations
+
+import bentoml
+
+from visionloop.serving.front import Front, load_settings, open_api, project_root
+
+_ROOT = project_root()
+_SETTINGS = load_settings(_ROOT)
+
+
+@bentoml.service(
+    name="visionloop",
+    workers=_SETTINGS.workers,
+    traffic={"timeout": _SETTINGS.batching.timeout_s + _SETTINGS.upload.body_timeout_s},
+    resources={"gpu": 1} if _SETTINGS.runtime.device == "cuda" else {},
+    logging={"access": {"enabled": False}},
+    http={"host": _SETTINGS.host, "port": _SETTINGS.port},
+    # A stopping worker finishes what it has begun.
+    runner_probe={"enabled": False},
+)
+class VisionLoop:
+    """Serves what the deployment pointer names."""
+
+    def __init__(self) -> None:
+        # An exception here would make BentoML start the worker again for ever; without models it says 503.
+        self._api = open_api(_SETTINGS, _ROOT)
+        self._api.start()
+
+    async def __is_ready__(self) -> bool:
+        """Whether a model serves."""
+        return self._api.fleet.ready
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    def _close(self) -> None:
+        self._api.close()
+
+
+VisionLoop.add_asgi_middleware(Front, settings=_SETTINGS, root=_ROOT)  # type: ignore[attr-defined]

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests.registry.conftest import MODEL, NOW, Project
+from visionloop.artifact.bundle import Bundle
+from visionloop.artifact.deployment import Deployment, Lineup
+from visionloop.core.errors import RegistryError
+from visionloop.registry.champions import rollback
+from visionloop.registry.deploy import deploy, withdraw
+
+TASK = "brightness"
+
+
+def lineup(project: Project) -> Lineup:
+    return Deployment.read(project.root / "mlruns/deployment.json").tasks[TASK]
+
+
+def test_promotion_and_rollback_move_the_pointer_to_a_verified_copy(project: Project) -> None:
+    project.versions(2)
+    project.promote("1", None)
+    first = lineup(project).champion
+    assert (first.model, first.version) == (MODEL, "1")
+    copy = project.root / "mlruns" / first.bundle
+    assert Bundle.open(copy).digest == first.digest
+    assert (copy.parent / "evaluation" / "metrics.json").exists()
+    project.promote("2", "1")
+    assert lineup(project).champion.version == "2"
+    rollback(project.settings, project.root, MODEL, who="bob", why="complaints", now=NOW)
+    assert lineup(project).champion == first
+
+
+def test_what_serves_needs_no_registry(project: Project) -> None:
+    project.versions(1)
+    project.promote("1", None)
+    shutil.rmtree(project.root / "mlruns/artifacts")
+    assert Bundle.open(project.root / "mlruns" / lineup(project).champion.bundle)
+
+
+def test_a_version_whose_files_are_gone_is_not_promoted(project: Project) -> None:
+    project.versions(1)
+    shutil.rmtree(project.root / "mlruns/artifacts")
+    with pytest.raises(RegistryError, match="artifacts are gone"):
+        project.promote("1", None)
+    assert "champion" not in project.aliases()
+
+
+def test_canary_and_shadow_beside_the_champion(project: Project) -> None:
+    project.versions(3)
+    project.promote("1", None)
+    deploy(project.settings, project.root, MODEL, None, role="canary", share=0.1)
+    canary = lineup(project).canary
+    assert canary is not None
+    assert (canary.version, canary.share) == ("3", 0.1)
+    deploy(project.settings, project.root, MODEL, "2", role="shadow")
+    shadow = lineup(project).shadow
+    assert shadow is not None
+    assert shadow.version == "2"
+    # The canary becomes champion: it is canary no more, and the shadow stays.
+    project.promote("3", "1")
+    assert lineup(project).canary is None
+    assert lineup(project).shadow == shadow
+    withdraw(project.settings, project.root, MODEL)
+    assert lineup(project) == Lineup(champion=lineup(project).champion)
+
+
+def test_what_cannot_be_deployed(project: Project) -> None:
+    project.versions(2)
+    with pytest.raises(RegistryError, match="there is no champion"):
+        deploy(project.settings, project.root, MODEL, None, role="champion")
+    with pytest.raises(RegistryError, match="its champion does not serve"):
+        deploy(project.settings, project.root, MODEL, "2", role="canary", share=0.1)
+    project.promote("1", None)
+    with pytest.raises(RegistryError, match="is the champion that serves"):
+        deploy(project.settings, project.root, MODEL, "1", role="canary", share=0.1)
+    with pytest.raises(RegistryError, match="version 2 is not the champion") as error:
+        deploy(project.settings, project.root, MODEL, "2", role="champion")
+    assert "visionloop promote" in error.value.action
+
+
+def test_bundles_that_served_long_ago_are_cleared_away(project: Project) -> None:
+    versions = project.versions(8)
+    for before, version in zip([None, *versions], versions, strict=False):
+        project.promote(version, before)
+    kept = list((project.root / "mlruns/deployed").glob("[!.]*"))
+    assert len(kept) == 6
+    assert (project.root / "mlruns" / lineup(project).champion.bundle).is_dir()
