@@ -40,7 +40,7 @@ def test_changing_things(project: Path) -> None:
         assert name in output
     page = (project / "dvc_plots/index.html").read_text()
     assert "train_loss" in page
-    assert "image/png" in page
+    assert "curves.png" in page
 
     # One task's experiment leaves the other task alone, and its result is there to compare.
     output = shell(project, experiment.replace("max_epochs=5", "max_epochs=1"))
@@ -49,7 +49,6 @@ def test_changing_things(project: Path) -> None:
     assert "train@classification" in ran
     changed = json.loads(call(project, "dvc", "params", "diff", "--json"))["params.yaml"]
     assert changed["classification.model.architecture"]["new"] == "resnet18"
-    shell(project, "git stash -q --include-untracked && git stash drop -q && dvc checkout -q")
 
     # Only the last command of the grid needs the queue's worker, which a test does not leave behind.
     queue, start, show = (part.strip() for part in grid.split("&&"))
@@ -67,20 +66,16 @@ def test_changing_things(project: Path) -> None:
 
 
 @pytest.mark.slow
-def test_every_experiment_runs(project: Path) -> None:
-    sources = {
-        "bccd": lambda folder: make_voc_source(folder),
-        "cifar10": lambda folder: make_folder_source(folder, splits=("train", "test")),
-    }
-    assert sorted(sources) == sorted(path.stem for path in (ROOT / "conf/experiment").glob("*.yaml"))
-    for name, make in sources.items():
-        archive = pack(make(project / f"source-{name}"), project / f"{name}.zip")
-        output = call(
-            project,
-            sys.executable, "-m", "pipelines.run", f"experiment={name}", f"source.path={archive.name}",
-            f"build=runs/{name}", f"reports=runs/{name}/reports", "training.max_epochs=1",
-        )  # fmt: skip
-        assert re.search(rf"^run@\w+: {name}-\w+ version \d+: ", output, re.MULTILINE), output
+def test_the_other_experiment_runs(project: Path) -> None:
+    # `bccd` is the README's own example, above.
+    assert sorted(path.stem for path in (ROOT / "conf/experiment").glob("*.yaml")) == ["bccd", "cifar10"]
+    pack(make_folder_source(project / "cifar10", splits=("train", "test")), project / "cifar10.zip")
+    output = call(
+        project,
+        sys.executable, "-m", "pipelines.run", "experiment=cifar10", "source.path=cifar10.zip",
+        "build=runs/cifar10", "reports=runs/cifar10/reports", "training.max_epochs=1",
+    )  # fmt: skip
+    assert "run@classification: cifar10-classification version 1: " in output
 
 
 def test_own_data_in_five_lines(tmp_path: Path, project: Path) -> None:

@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -785,6 +785,6 @@ def _reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or type(error).__name__
 
 
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(row: sa.RowMapping) -> dict[str, Any]:
     # SQLAlchemy's names are a subclass of str, which strict JSON writers refuse.
     return {str(name): value for name, value in row.items()}

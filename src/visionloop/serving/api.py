@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -31,7 +32,7 @@ from visionloop.serving import metrics
 from visionloop.serving.batching import Served
 from visionloop.serving.canary import CanaryWatch
 from visionloop.serving.images import ImageKeeper
-from visionloop.serving.models import Answer, Fleet, Job, LiveLineup, LiveModel, verbs
+from visionloop.serving.models import Answer, Fleet, Job, LiveLineup, LiveModel, parallel_batches, verbs
 from visionloop.serving.openapi import openapi_document
 from visionloop.serving.options import OPTION_NAMES, PredictOptions, parse_options
 from visionloop.serving.problems import Problem, image_problem, problem_response
@@ -67,14 +68,14 @@ class Api:
     def __init__(self, settings: ServingSettings, root: Path, state: Path, store: PredictionStore | None) -> None:
         """`root` holds the deployment pointer, `state` what is written."""
         self._settings = settings
-        # One thread: the engine has its own, and a second inference at once would only share its cores.
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="inference")
+        self._executor = ThreadPoolExecutor(parallel_batches(settings), thread_name_prefix="inference")
         self.fleet = Fleet(settings, root, self._executor)
         self.fleet.on_change = self._changed
         self.store = store
         self._keeper = ImageKeeper(settings.images, state)
         self._watches: dict[str, CanaryWatch] = {}
         self._mirrors: set[asyncio.Task[None]] = set()
+        self._failed: set[str] = set()
         self._verbs = verbs(task_names())
 
     def start(self) -> None:
@@ -95,6 +96,7 @@ class Api:
             self._route("/livez", self._livez, "GET"),
             self._route("/readyz", self._readyz, "GET"),
             self._route("/openapi.json", self._openapi, "GET"),
+            self._route("/metrics", self._metrics, "GET"),
             self._route("/v1/models", self._models, "GET"),
             self._route("/v1/predict", self._predict_all, "POST"),
             self._route("/v1/feedback", self._feedback, "POST"),
@@ -142,9 +144,9 @@ class Api:
         return Route(path, endpoint, methods=[method])
 
     def _changed(self) -> None:
-        metrics.DEPLOYMENT_FAILED.clear()
-        for slot in self.fleet.failures:
-            metrics.DEPLOYMENT_FAILED.labels(slot).set(1)
+        self._failed |= self.fleet.failures.keys()
+        for slot in self._failed:
+            metrics.DEPLOYMENT_FAILED.labels(slot).set(slot in self.fleet.failures)
 
     # -- health and description
 
@@ -158,6 +160,9 @@ class Api:
 
     async def _openapi(self, _: Request) -> Response:
         return JSONResponse(openapi_document(self._verbs))
+
+    async def _metrics(self, _: Request) -> Response:
+        return Response(await asyncio.to_thread(metrics.exposition), media_type=CONTENT_TYPE_LATEST)
 
     async def _models(self, _: Request) -> Response:
         rows = []

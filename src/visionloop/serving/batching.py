@@ -44,8 +44,9 @@ class _Waiting(Generic[Item, Answer]):
 class Batcher(Generic[Item, Answer]):
     """One model's queue in one worker. All methods are called on one event loop.
 
-    An idle model starts at once (or after `max_wait_ms`); while it works, what arrives gathers, and the next
-    batch takes as much of it as fits. So a quiet service adds no delay, and a busy one fills its batches.
+    An idle model starts at once (or after `max_wait_ms`); while `parallel` batches are worked on, what arrives
+    gathers, and the next batch takes as much of it as fits. So a quiet service adds no delay, and a busy one
+    fills its batches.
     """
 
     def __init__(
@@ -53,13 +54,23 @@ class Batcher(Generic[Item, Answer]):
         work: Callable[[Sequence[Item]], Sequence[Answer | Exception]],
         settings: BatchingSettings,
         executor: Executor,
+        *,
+        parallel: int = 1,
     ) -> None:
-        """`work` runs in `executor`; an exception among its answers, or raised, goes to whom it concerns."""
+        """Prepare an empty queue.
+
+        Args:
+            work: Runs in `executor`; an exception among its answers, or raised, goes to whom it concerns.
+            settings: Limits.
+            executor: Has at least `parallel` threads.
+            parallel: Most batches worked on at once.
+        """
         self._work = work
         self._settings = settings
         self._executor = executor
         self._queue: deque[_Waiting[Item, Answer]] = deque()
-        self._runner: asyncio.Task[None] | None = None
+        self._parallel = parallel
+        self._runners: set[asyncio.Task[None]] = set()
 
     @property
     def waiting(self) -> int:
@@ -77,8 +88,10 @@ class Batcher(Generic[Item, Answer]):
         loop, now = asyncio.get_running_loop(), time.perf_counter()
         entries = [_Waiting[Item, Answer](item, now, loop.create_future()) for item in items]
         self._queue.extend(entries)
-        if self._runner is None:
-            self._runner = loop.create_task(self._run())
+        if len(self._runners) < self._parallel:
+            runner = loop.create_task(self._run())
+            self._runners.add(runner)
+            runner.add_done_callback(self._runners.discard)
         futures = [entry.future for entry in entries]
         try:
             async with asyncio.timeout(self._settings.timeout_s):
@@ -107,23 +120,20 @@ class Batcher(Generic[Item, Answer]):
         loop = asyncio.get_running_loop()
         if self._settings.max_wait_ms:
             await asyncio.sleep(self._settings.max_wait_ms / 1000)
-        try:
-            while batch := self._take():
-                started = time.perf_counter()
-                try:
-                    answers = await loop.run_in_executor(self._executor, self._work, [entry.item for entry in batch])
-                except Exception as error:  # the work itself broke: everybody in the batch learns it
-                    answers = [error] * len(batch)
-                took = time.perf_counter() - started
-                for entry, answer in zip(batch, answers, strict=True):
-                    if entry.future.done():
-                        continue
-                    if isinstance(answer, Exception):
-                        entry.future.set_exception(answer)
-                    else:
-                        entry.future.set_result(Served(answer, started - entry.since, took, len(batch)))
-        finally:
-            self._runner = None
+        while batch := self._take():
+            started = time.perf_counter()
+            try:
+                answers = await loop.run_in_executor(self._executor, self._work, [entry.item for entry in batch])
+            except Exception as error:  # the work itself broke: everybody in the batch learns it
+                answers = [error] * len(batch)
+            took = time.perf_counter() - started
+            for entry, answer in zip(batch, answers, strict=True):
+                if entry.future.done():
+                    continue
+                if isinstance(answer, Exception):
+                    entry.future.set_exception(answer)
+                else:
+                    entry.future.set_result(Served(answer, started - entry.since, took, len(batch)))
 
     def _take(self) -> list[_Waiting[Item, Answer]]:
         batch: list[_Waiting[Item, Answer]] = []

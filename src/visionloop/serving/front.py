@@ -1,4 +1,4 @@
-"""What stands before BentoML's own application: the guard, then our routes; BentoML keeps health and metrics."""
+"""What stands before BentoML's own application: the guard, then our routes; BentoML keeps health."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PARAMS_VARIABLE = "VISIONLOOP_PARAMS"
 STATE_VARIABLE = "VISIONLOOP_STATE"
 """Environment variable that names a folder for the prediction store, images and keys, such as a volume."""
 
-_BENTO_PATHS = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
+_BENTO_PATHS = frozenset({"/livez", "/readyz", "/healthz"})
 _PUBLIC = frozenset({"/livez", "/readyz", "/healthz", "/openapi.json"})
 
 
@@ -86,7 +86,7 @@ _APIS: list[Api] = []
 
 
 class Front:
-    """ASGI middleware: guards everything, answers our routes, leaves BentoML its health and metrics."""
+    """ASGI middleware: guards everything, answers our routes, leaves BentoML its health routes."""
 
     def __init__(self, app: ASGIApp, settings: ServingSettings, root: Path) -> None:
         self._bento = app
@@ -103,9 +103,20 @@ class Front:
         if scope["type"] == "lifespan":
             await self._bento(scope, receive, send)
         elif _is_loopback(scope):
+            if not self._needed and self._is_foreign_page(scope):
+                await problem_response(_FOREIGN)(scope, receive, send)
+                return
             await self._near(scope, receive, send)
         else:
             await self._far(scope, receive, send)
+
+    def _is_foreign_page(self, scope: Scope) -> bool:
+        """Whether a page of another site asks: without keys, any page in a browser here could use the service."""
+        headers = dict(scope["headers"])
+        origin = headers.get(b"origin")
+        if origin is None or origin.decode("latin-1") in self._settings.origins or "*" in self._settings.origins:
+            return False
+        return origin.partition(b"://")[2] != headers.get(b"host", b"")
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in _BENTO_PATHS:
@@ -126,6 +137,16 @@ _NO_SOCKET = Problem(
     where="request line",
     expected="a route of /openapi.json",
     action="correct the path",
+)
+
+
+_FOREIGN = Problem(
+    403,
+    "foreign_origin",
+    "a page of another site asks, and no key is required here",
+    where="header Origin",
+    expected="no Origin, this service's own, or one of the setting serving.origins",
+    action="add the page's origin to serving.origins, or require keys",
 )
 
 

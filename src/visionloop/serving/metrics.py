@@ -1,8 +1,11 @@
-"""Prometheus metrics of the service. BentoML's `/metrics` sums them over its workers."""
+"""Prometheus metrics of the service, summed over its workers."""
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram
+import os
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _TENTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -40,3 +43,13 @@ DEPLOYMENT_FAILED = Gauge(
     multiprocess_mode="livemax",
 )
 CANARY_STOPPED = Counter("visionloop_canary_stopped", "Canaries whose share the service took away.", ["task"])
+
+
+def exposition() -> bytes:
+    """All metrics in Prometheus' text format."""
+    # BentoML names the folder through which its workers share their values.
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -66,7 +67,7 @@ class LiveModel:
         self.role: Role = role
         self.predictor = predictor
         self._max_pixels = settings.upload.max_pixels
-        self._batcher = Batcher(self._work, settings.batching, executor)
+        self._batcher = Batcher(self._work, settings.batching, executor, parallel=parallel_batches(settings))
 
     @property
     def waiting(self) -> int:
@@ -245,6 +246,15 @@ class Fleet:
             except Exception:
                 # The watch must outlive whatever a strange file does to it.
                 _log.exception("the deployment pointer could not be followed")
+
+
+def parallel_batches(settings: ServingSettings) -> int:
+    """Batches at once: as set, else one a core; a GPU takes one after the other."""
+    if settings.batching.parallel:
+        return settings.batching.parallel
+    if settings.runtime.device != "cpu":
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def verbs(tasks: Sequence[str]) -> dict[str, str]:

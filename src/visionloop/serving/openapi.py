@@ -56,6 +56,7 @@ def openapi_document(verbs: Mapping[str, str]) -> dict[str, Any]:
     paths: dict[str, Any] = {
         "/livez": {"get": _text("Whether the process lives.")},
         "/readyz": {"get": _text("Whether a model serves: loaded, hashes checked, golden batch replayed.", 503)},
+        "/metrics": {"get": {**_text("Prometheus metrics.", 401, 403), "security": [{"bearer": []}, {}]}},
         "/v1/models": {"get": _operation("models", "What serves.", "ModelsAnswer", (401, 403, 429))},
         "/v1/predict": {"post": _images("predict", "Ask every deployed task.", "PredictAnswer")},
         **{

@@ -20,6 +20,10 @@ _SETTINGS = load_settings(_ROOT)
     traffic={"timeout": _SETTINGS.batching.timeout_s + _SETTINGS.upload.body_timeout_s},
     resources={"gpu": 1} if _SETTINGS.runtime.device == "cuda" else {},
     logging={"access": {"enabled": False}},
+    # BentoML's own request metrics make a series of every path, and cost as much as an inference; ours are served
+    # in their place. Its tracing costs too, also where no exporter is set.
+    metrics={"enabled": False},
+    tracing={} if _SETTINGS.tracing else {"excluded_urls": ".*"},
     http={"host": _SETTINGS.host, "port": _SETTINGS.port},
     # A stopping worker finishes what it has begun.
     runner_probe={"enabled": False},

@@ -29,6 +29,8 @@ class BatchingSettings(Settings):
 
     max_batch: int = Field(default=16, ge=1, le=1024)
     """Most images put through a graph at once."""
+    parallel: int = Field(default=0, ge=0, le=64)
+    """Batches a worker works on at once; 0 takes the cores this process may use, and 1 on a GPU."""
     max_wait_ms: float = Field(default=0.0, ge=0, le=1000)
     """Milliseconds an idle model waits for company; a busy one gathers what arrives meanwhile anyway."""
     max_queue: int = Field(default=128, ge=1, le=100_000)
@@ -101,6 +103,8 @@ class ServingSettings(Settings):
     """Where predictions and feedback are kept."""
     images: ImageStoreSettings = ImageStoreSettings()
     """Images kept for review and retraining."""
+    tracing: bool = False
+    """Whether BentoML's OpenTelemetry traces are made; the exporter is set in BENTOML_CONFIG."""
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
     """Host headers that are answered; `*` answers all, `*.example.org` a domain's."""
     origins: tuple[str, ...] = ()

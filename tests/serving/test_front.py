@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
+
+from visionloop.core.errors import ConfigError
+from visionloop.serving import front
+from visionloop.serving.front import Front, load_settings, role_of
+from visionloop.serving.settings import KeySettings, ServingSettings
+
+
+async def bento(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"bento"})
+
+
+def client(
+    root: Path, *, address: str = "127.0.0.1", required: bool | None = None, origins: tuple[str, ...] = ()
+) -> TestClient:
+    settings = ServingSettings(hosts=("localhost",), keys=KeySettings(required=required), origins=origins)
+    return TestClient(Front(bento, settings, root), base_url="http://localhost", client=(address, 50000))
+
+
+@pytest.fixture(autouse=True)
+def no_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Fake:
+        def app(self) -> object:
+            async def ours(scope: Scope, receive: Receive, send: Send) -> None:
+                await send({"type": "http.response.start", "status": 200, "headers": []})
+                await send({"type": "http.response.body", "body": b"ours"})
+
+            return ours
+
+    monkeypatch.setattr(front, "_APIS", [Fake()])
+
+
+def test_health_is_bentomls_and_everything_else_is_ours(tmp_path: Path) -> None:
+    assert client(tmp_path).get("/livez").text == "bento"
+    for path in ("/", "/v1/models", "/docs.json", "/metrics"):
+        assert client(tmp_path).get(path).text == "ours"
+
+
+def test_from_afar_a_key_is_needed_and_on_this_machine_not(tmp_path: Path) -> None:
+    assert client(tmp_path).get("/v1/models").status_code == 200
+    assert client(tmp_path, address="192.0.2.7").get("/v1/models").status_code == 401
+    assert client(tmp_path, address="192.0.2.7").get("/livez").status_code == 200
+    assert client(tmp_path, required=True).get("/v1/models").status_code == 401
+    assert client(tmp_path, address="192.0.2.7", required=False).get("/v1/models").status_code == 200
+
+
+def test_a_proxy_on_this_machine_speaks_for_others(tmp_path: Path) -> None:
+    answer = client(tmp_path).get("/v1/models", headers={"X-Forwarded-For": "192.0.2.7"})
+    assert answer.status_code == 401
+
+
+def test_a_foreign_page_may_not_use_an_open_service(tmp_path: Path) -> None:
+    foreign = {"Origin": "https://evil.example"}
+    answer = client(tmp_path).post("/v1/classify", headers=foreign)
+    assert (answer.status_code, answer.json()["code"]) == (403, "foreign_origin")
+    assert "access-control-allow-origin" not in answer.headers
+    assert client(tmp_path).get("/v1/models", headers={"Origin": "http://localhost"}).status_code == 200
+    assert client(tmp_path, origins=("https://evil.example",)).get("/v1/models", headers=foreign).status_code == 200
+
+
+def test_roles_of_routes() -> None:
+    assert role_of("GET", "/livez") is None
+    assert role_of("POST", "/v1/classify") == "predict"
+    assert role_of("POST", "/v1/feedback") == "feedback"
+    assert role_of("GET", "/v1/predictions/x") == "feedback"
+    assert role_of("GET", "/metrics") == "admin"
+    assert role_of("GET", "/anything/else") == "predict"
+
+
+def test_settings_come_from_the_composed_file(tmp_path: Path) -> None:
+    assert load_settings(tmp_path) == ServingSettings()
+    (tmp_path / "params.yaml").write_text("serving: {port: 4000}\n")
+    assert load_settings(tmp_path).port == 4000
+    (tmp_path / "params.yaml").write_text("serving: {prot: 4000, workers: x}\n")
+    with pytest.raises(ConfigError, match="2 settings are wrong") as error:
+        load_settings(tmp_path)
+    assert "serving.prot: unknown key; did you mean" in str(error.value)
