@@ -116,7 +116,7 @@ class Front:
         origin = headers.get(b"origin")
         if origin is None or origin.decode("latin-1") in self._settings.origins or "*" in self._settings.origins:
             return False
-        return origin.partition(b"://")[2] != headers.get(b"host", b"")
+        return bool(origin.partition(b"://")[2] != headers.get(b"host", b""))
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in _BENTO_PATHS:
