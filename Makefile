@@ -28,7 +28,7 @@ demo: $(STAMP) ## from nothing to promoted models of both tasks, on the embedded
 	@python -m pipelines.summary
 
 test: $(STAMP) ## the whole test suite
-	@python -m pytest
+	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
 
 lint: $(STAMP) ## style, types, import contracts
 	@ruff check .

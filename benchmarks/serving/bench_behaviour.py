@@ -1,0 +1,134 @@
+"""How the service behaves: start, memory, latency at half load, overload, swaps under load, and a soak.
+
+python -m benchmarks.serving.bench_behaviour [--soak 20]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import threading
+import time
+import urllib.request
+from collections import Counter
+from pathlib import Path
+
+import psutil
+
+from benchmarks.serving.bench_serving import PORT, form, make_bundle, make_dataset, noise, servers, serving
+from benchmarks.serving.load import Load, run
+from visionloop.artifact import deployment
+from visionloop.artifact.bundle import Bundle
+from visionloop.artifact.deployment import Lineup, Variant
+
+SIDE = 32
+
+
+def main() -> None:
+    """Print each figure as it is measured, and one JSON line of all."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--soak", type=float, default=1.0, help="minutes")
+    minutes = parser.parse_args().soak
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        dataset = make_dataset(folder)
+        bundles = [make_bundle(folder / f"b{seed}", dataset, "small_cnn", SIDE + 8 * seed) for seed in range(2)]
+        _, command, path, field = next(iter(servers()))
+        requests = [form(path, field, noise(SIDE, seed)) for seed in range(16)]
+        started = time.perf_counter()
+        with serving("visionloop", command, folder, bundles[0]) as pid:
+            figures: dict[str, object] = {"ready_s": round(time.perf_counter() - started, 2)}
+            figures["worker_mb"] = [round(process.memory_info().rss / 1e6) for process in workers(pid)]
+            show(figures)
+            figures |= show(latency(requests))
+            figures |= show(swaps(folder / "home", bundles, requests))
+            figures |= show(soak(pid, requests, minutes))
+    print("\n" + json.dumps(figures))
+
+
+def latency(requests: list[bytes]) -> dict[str, object]:
+    """At half of what can be had, at four times of it, and after."""
+    run(PORT, requests, clients=16, seconds=2)
+    full = run(PORT, requests, clients=16, seconds=5)
+    unloaded = run(PORT, requests, clients=1, seconds=3)
+    half = run(PORT, requests, clients=16, seconds=5, rate=full.per_second / 2)
+    over = run(PORT, requests, clients=600, seconds=6)
+    started = time.perf_counter()
+    while run(PORT, requests, clients=1, seconds=0.5).percentile(0.5) > 3 * unloaded.percentile(0.5):
+        if time.perf_counter() - started > 30:
+            break
+    return {
+        "full_per_s": round(full.per_second),
+        "unloaded_ms": row(unloaded),
+        "half_load_ms": row(half),
+        "half_load_p99_to_p50": round(half.percentile(0.99) / half.percentile(0.5), 1),
+        "overload_clients": 600,
+        "overload_ms": row(over),
+        "overload_statuses": over.statuses,
+        "recovered_s": round(time.perf_counter() - started, 1),
+    }
+
+
+def swaps(home: Path, bundles: list[Path], requests: list[bytes]) -> dict[str, object]:
+    """Twenty swaps under fifty requests a second."""
+    variants = [
+        Variant(model="bench", version=str(number), digest=Bundle.open(bundle).digest, bundle=str(bundle))
+        for number, bundle in enumerate(bundles)
+    ]
+    found: list[Load] = []
+    load = threading.Thread(target=lambda: found.append(run(PORT, requests, clients=4, seconds=32, rate=50)))
+    load.start()
+    for turn in range(20):
+        lineup = Lineup(champion=variants[(turn + 1) % 2])
+        deployment.change(home / "mlruns/deployment.json", "classification", lambda _, lineup=lineup: lineup)  # type: ignore[misc]
+        time.sleep(1.5)
+    load.join()
+    return {"swaps": 20, "swap_statuses": found[0].statuses, "swap_ms": row(found[0])}
+
+
+def soak(pid: int, requests: list[bytes], minutes: float) -> dict[str, object]:
+    """Memory and descriptors before and after."""
+    run(PORT, requests, clients=16, seconds=10)
+    before = footprint(pid)
+    load = run(PORT, requests, clients=16, seconds=60 * minutes)
+    after = footprint(pid)
+    return {
+        "soak_minutes": minutes,
+        "soak_statuses": load.statuses,
+        "soak_growth_mb": round((after["rss"] - before["rss"]) / 1e6, 1),
+        "soak_growth_descriptors": after["fds"] - before["fds"],
+    }
+
+
+def footprint(pid: int) -> Counter[str]:
+    """Memory and descriptors of all workers together, without connections."""
+    urllib.request.urlopen(f"http://127.0.0.1:{PORT}/livez", timeout=5).read()
+    time.sleep(2)
+    total: Counter[str] = Counter()
+    for process in workers(pid):
+        total["rss"] += process.memory_info().rss
+        total["fds"] += process.num_fds()
+    return total
+
+
+def workers(pid: int) -> list[psutil.Process]:
+    """The processes that answer."""
+    family = psutil.Process(pid).children(recursive=True)
+    return [process for process in family if "_bentoml_impl.worker" in " ".join(process.cmdline())]
+
+
+def row(load: Load) -> dict[str, float]:
+    """Percentiles in milliseconds."""
+    return {f"p{share}": round(load.percentile(share / 100), 1) for share in (50, 95, 99)}
+
+
+def show(figures: dict[str, object]) -> dict[str, object]:
+    """Print and pass on."""
+    for name, value in figures.items():
+        print(f"{name:<26} {value}", flush=True)
+    return figures
+
+
+if __name__ == "__main__":
+    main()
