@@ -44,13 +44,16 @@ def _area(boxes: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     return area
 
 
-def nms(boxes: npt.NDArray[np.floating], class_ids: npt.NDArray[np.int64], threshold: float) -> npt.NDArray[np.int64]:
+def nms(
+    boxes: npt.NDArray[np.floating], class_ids: npt.NDArray[np.int64], threshold: float, *, limit: int | None = None
+) -> npt.NDArray[np.int64]:
     """Greedy non-maximum suppression inside each class.
 
     Args:
         boxes: [N,4], in order of falling score.
         class_ids: [N].
         threshold: Boxes of one class with a larger IoU than this suppress the later one.
+        limit: Most boxes kept; those of the highest scores.
 
     Returns:
         Indices kept, rising, hence in order of falling score.
@@ -59,11 +62,17 @@ def nms(boxes: npt.NDArray[np.floating], class_ids: npt.NDArray[np.int64], thres
     # Shifted apart by class, boxes of different classes never meet, and one pass serves all.
     span = float(boxes.max(initial=0.0) - min(boxes.min(initial=0.0), 0.0)) + 1.0
     apart = boxes.astype(np.float64) + (class_ids * span)[:, None]
+    x1, y1, x2, y2 = np.ascontiguousarray(apart.T)
+    areas = (x2 - x1) * (y2 - y1)
     alive = np.arange(len(boxes))
-    while len(alive):
+    while len(alive) and len(kept) != limit:
         first, rest = alive[0], alive[1:]
         kept.append(int(first))
-        alive = rest[iou_matrix(apart[first], apart[rest])[0] <= threshold]
+        # Not `iou_matrix`: this loop is most of what a detection costs beside the graph.
+        width = np.minimum(x2[first], x2[rest]) - np.maximum(x1[first], x1[rest])
+        height = np.minimum(y2[first], y2[rest]) - np.maximum(y1[first], y1[rest])
+        intersection = np.maximum(width, 0.0) * np.maximum(height, 0.0)
+        alive = rest[intersection <= threshold * (areas[first] + areas[rest] - intersection)]
     return np.array(kept, np.int64)
 
 
@@ -96,7 +105,7 @@ def finish_detections(
     found = placement.to_image(boxes[anchors])
     whole = ((found[:, 2:] - found[:, :2]) >= _MIN_SIDE).all(axis=1)
     found, class_ids, values = found[whole], class_ids[whole], values[whole]
-    kept = nms(found, class_ids, nms_iou)[:max_detections]
+    kept = nms(found, class_ids, nms_iou, limit=max_detections)
     return found[kept], values[kept].astype(np.float32), class_ids[kept]
 
 
