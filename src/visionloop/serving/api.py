@@ -22,7 +22,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from visionloop.artifact import deployment
 from visionloop.core.errors import ImageError
@@ -38,6 +38,7 @@ from visionloop.serving.options import OPTION_NAMES, PredictOptions, parse_optio
 from visionloop.serving.problems import Problem, image_problem, problem_response
 from visionloop.serving.schema import FeedbackBody
 from visionloop.serving.settings import ServingSettings
+from visionloop.serving.stream import Stream, session_of
 from visionloop.serving.upload import read_upload
 from visionloop.task import task_names
 
@@ -92,7 +93,7 @@ class Api:
 
     def app(self) -> Starlette:
         """The application; its lifespan starts and closes the API where a server runs lifespans."""
-        routes = [
+        routes: list[BaseRoute] = [
             self._route("/livez", self._livez, "GET"),
             self._route("/readyz", self._readyz, "GET"),
             self._route("/openapi.json", self._openapi, "GET"),
@@ -101,6 +102,7 @@ class Api:
             self._route("/v1/predict", self._predict_all, "POST"),
             self._route("/v1/feedback", self._feedback, "POST"),
             self._route("/v1/predictions/{id}", self._prediction, "GET"),
+            WebSocketRoute("/v1/stream", Stream(self.fleet, self._settings).serve),
             *(self._route(f"/v1/{verb}", self._predictor(task), "POST") for verb, task in self._verbs.items()),
         ]
 
@@ -205,7 +207,7 @@ class Api:
         self, request: Request, task: str, lineup: LiveLineup, jobs: Sequence[Job], options: PredictOptions
     ) -> dict[str, Any]:
         started = time.perf_counter()
-        told = await self._ask(task, lineup, jobs, _session(request))
+        told = await self._ask(task, lineup, jobs, session_of(request))
         ids = [uuid.uuid4().hex for _ in jobs]
         self._observe(task, told)
         self._mirror(task, lineup, told, jobs, ids)
@@ -515,13 +517,6 @@ def _ms(seconds: float) -> float:
 
 def _request_id(request: Request) -> str:
     return getattr(request.state, "request_id", "")
-
-
-def _session(request: Request) -> str:
-    """Whoever asks: a session that names itself, else a key, else an address."""
-    named = request.headers.get("x-session-id")
-    address = request.client.host if request.client else ""
-    return named or getattr(request.state, "key_id", "") or address
 
 
 def _log_request(request: Request, route: str, status: int, seconds: float) -> None:

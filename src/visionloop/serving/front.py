@@ -124,20 +124,7 @@ class Front:
             return
         if self._ours is None:
             self._ours = open_api(self._settings, self._root).app()
-        if scope["type"] == "http":
-            await self._ours(scope, receive, send)
-        else:
-            await problem_response(_NO_SOCKET)(scope, receive, send)
-
-
-_NO_SOCKET = Problem(
-    404,
-    "no_such_route",
-    "there is no WebSocket here",
-    where="request line",
-    expected="a route of /openapi.json",
-    action="correct the path",
-)
+        await self._ours(scope, receive, send)
 
 
 _FOREIGN = Problem(
