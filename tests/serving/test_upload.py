@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from visionloop.serving.problems import Problem, problem_response
 from visionloop.serving.settings import UploadSettings
-from visionloop.serving.upload import Upload, read_upload
+from visionloop.serving.upload import Upload, UploadedImage, read_upload
 
 BOUNDARY = b"----boundary7MA4YWxkTrZu0gW"
 FORM = f"multipart/form-data; boundary={BOUNDARY.decode()}"
@@ -111,6 +111,13 @@ def test_a_form_of_a_real_client_is_read(client: TestClient) -> None:
         "images": [["image 1", b"one".hex()], ["image 2", b"two".hex()]],
         "options": {"threshold": "0.5", "model": "größe"},
     }
+
+
+@pytest.mark.parametrize("field", [b"imageData", b"imagedata", b"IMAGEDATA"])
+def test_the_field_of_custom_visions_clients_is_a_file_with_or_without_a_file_name(field: bytes) -> None:
+    for sent in (file(PICTURE, field), text(field, PICTURE)):
+        assert read(form(sent), options=frozenset()).images == (UploadedImage(PICTURE, "image 1"),)
+    assert summary(refusal(form(text(field, b"x" * 10_001)))) == (413, "image_too_large")
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from visionloop.artifact import deployment
 from visionloop.core.errors import ImageError
 from visionloop.core.files import read_json, sha256_bytes
 from visionloop.monitoring.store import ComparisonRow, FeedbackRow, PredictionRow, PredictionStore, StoreError
-from visionloop.serving import metrics
+from visionloop.serving import custom_vision, metrics
 from visionloop.serving.batching import Served
 from visionloop.serving.canary import CanaryWatch
 from visionloop.serving.images import ImageKeeper
@@ -49,6 +49,7 @@ _MAX_MIRRORED = 8
 """Requests mirrored to another model at once; more are not compared, so that a shadow never slows an answer."""
 
 Handler = Callable[[Request], Awaitable[Response]]
+Refusal = Callable[[Problem], Response]
 
 
 class _Told(NamedTuple):
@@ -78,6 +79,7 @@ class Api:
         self._mirrors: set[asyncio.Task[None]] = set()
         self._failed: set[str] = set()
         self._verbs = verbs(task_names())
+        self._custom_vision = custom_vision.CustomVision(self._answer, self._lineup, self._verbs, settings.upload)
 
     def start(self) -> None:
         """Load the models and follow the pointer."""
@@ -104,6 +106,7 @@ class Api:
             self._route("/v1/predictions/{id}", self._prediction, "GET"),
             WebSocketRoute("/v1/stream", Stream(self.fleet, self._settings).serve),
             *(self._route(f"/v1/{verb}", self._predictor(task), "POST") for verb, task in self._verbs.items()),
+            self._route(custom_vision.ROUTE, self._custom_vision.answer, "POST", custom_vision.refusal),
         ]
 
         @asynccontextmanager
@@ -116,7 +119,7 @@ class Api:
 
     # -- plumbing
 
-    def _route(self, path: str, handler: Handler, method: str) -> Route:
+    def _route(self, path: str, handler: Handler, method: str, refusal: Refusal = problem_response) -> Route:
         requests = metrics.REQUESTS
         seconds = metrics.REQUEST_SECONDS.labels(path)
 
@@ -126,17 +129,17 @@ class Api:
             try:
                 response = await handler(request)
             except Problem as problem:
-                response = _refuse(problem)
+                response = _refuse(problem, refusal)
             except ImageError as error:
-                response = _refuse(image_problem(error))
+                response = _refuse(image_problem(error), refusal)
             except ClientDisconnect:
                 # Nobody reads this answer; 499 is what the logs of many servers call it.
                 response = Response(status_code=499)
             except StoreError as error:
-                response = _refuse(_store_problem(error))
+                response = _refuse(_store_problem(error), refusal)
             except Exception:
                 _log.exception("request %s failed", _request_id(request))
-                response = problem_response(_INTERNAL)
+                response = refusal(_INTERNAL)
             took = time.perf_counter() - started
             requests.labels(path, method, response.status_code).inc()
             seconds.observe(took)
@@ -502,9 +505,9 @@ async def _read_json(request: Request) -> Any:
         ) from None
 
 
-def _refuse(problem: Problem) -> Response:
+def _refuse(problem: Problem, refusal: Refusal) -> Response:
     metrics.REJECTIONS.labels(problem.code).inc()
-    return problem_response(problem)
+    return refusal(problem)
 
 
 def _json(value: Any) -> Response:

@@ -21,6 +21,9 @@ from visionloop.serving.settings import UploadSettings
 FILE_FIELDS = ("image", "images")
 """Form fields that carry files."""
 
+VENDOR_FILE_FIELD = "imagedata"
+"""Field of Custom Vision's clients, in any case; a file there, although not all of them give it a file name."""
+
 MAX_PARTS = 1001
 """Most parts of a form: the most images a service may be set to, and one option."""
 
@@ -67,9 +70,9 @@ class Upload:
 async def read_upload(request: Request, settings: UploadSettings, *, options: frozenset[str]) -> Upload:
     """Read the images and options of a request.
 
-    The body is a form (`multipart/form-data`: files in the fields `image` or `images`, text fields named in
-    `options`) or one image (`image/*`, `application/octet-stream`). What the client says about an image,
-    its file name and type, is ignored.
+    The body is a form (`multipart/form-data`: files in the fields `image`, `images` or `imageData`, text
+    fields named in `options`) or one image (`image/*`, `application/octet-stream`). What the client says
+    about an image, its file name and type, is ignored.
 
     Args:
         request: A request whose body has not been read.
@@ -282,7 +285,8 @@ class _Parts:
         if self._disposition is None or kind != b"form-data" or b"name" not in parameters:
             raise _malformed('the part has no Content-Disposition: form-data; name="..."', self.where)
         name = parameters[b"name"].decode("utf-8", "replace")
-        if b"filename" in parameters or _has_extended_filename(self._disposition):
+        has_filename = b"filename" in parameters or _has_extended_filename(self._disposition)
+        if has_filename or name.lower() == VENDOR_FILE_FIELD:
             self._begin_image(name)
         else:
             self._begin_option(name)
@@ -340,7 +344,7 @@ class _Parts:
             raise self.headers_too_large()
 
     def _begin_image(self, field: str) -> None:
-        if field not in FILE_FIELDS:
+        if field not in FILE_FIELDS and field.lower() != VENDOR_FILE_FIELD:
             raise Problem(
                 400,
                 "unexpected_field",
