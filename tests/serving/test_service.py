@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -67,8 +68,12 @@ class Server:
             time.sleep(0.1)
 
     def workers(self) -> list[psutil.Process]:
-        family = psutil.Process(self.process.pid).children(recursive=True)
-        return [process for process in family if "_bentoml_impl.worker" in " ".join(process.cmdline())]
+        found = []
+        for process in psutil.Process(self.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):  # a dead one may not have been reaped yet
+                if "_bentoml_impl.worker" in " ".join(process.cmdline()):
+                    found.append(process)
+        return found
 
     def stop(self) -> None:
         if self.process.poll() is None:
