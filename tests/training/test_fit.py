@@ -82,8 +82,8 @@ def test_ctrl_c_is_clean_and_the_same_command_continues_exactly(folder_dataset: 
     assert "Traceback" not in stderr
     assert not (tmp_path / "a/model").exists()
     again = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=120, check=True)
-    assert "epoch  1/16" not in again.stderr
-    plan = tiny_plan("classification", max_epochs=16)
+    assert f"epoch  1/{epochs}" not in again.stderr
+    plan = tiny_plan("classification", max_epochs=int(epochs))
     whole = fit(plan, folder_dataset, tmp_path / "b", resume_dir=tmp_path / "rb")
     resumed = load_file(tmp_path / "a/model/weights.safetensors")
     for key, value in load_file(whole.folder / "weights.safetensors").items():
