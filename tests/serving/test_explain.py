@@ -139,7 +139,7 @@ def test_predictions_go_on_and_a_fourth_explanation_is_refused(
             explain = [asyncio.create_task(client.post("/v1/explain?task=detection", files=files)) for _ in range(4)]
             refused = await next(asyncio.as_completed(explain))
             predicted = await client.post("/v1/detect", files=files)
-            assert begun.is_set()
+            assert await asyncio.to_thread(begun.wait, 10)
             release.set()
             return list(await asyncio.gather(*explain)), refused, predicted
 

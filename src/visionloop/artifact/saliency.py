@@ -106,7 +106,7 @@ def _masks(
             _tents(side, step, nodes, random.random((num, 1, 1)))
             for side, step, nodes in zip(size, cell, (height, width), strict=True)
         )
-        yield down @ lattice @ right.transpose(0, 2, 1)
+        yield (down @ lattice @ right.transpose(0, 2, 1)).astype(np.float32, copy=False)
 
 
 def _tents(side: int, step: float, nodes: int, shifts: npt.NDArray[np.float64]) -> Floats:

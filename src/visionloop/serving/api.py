@@ -525,18 +525,17 @@ def _grid(found: Saliency) -> list[list[float]]:
 
 def _prefers_json(accept: str) -> bool:
     """Whether an Accept header (RFC 9110, section 12.5.1) ranks JSON above PNG, which is what we send else."""
-    ranges = [
-        (kind.strip().lower(), parameters) for kind, *parameters in (item.split(";") for item in accept.split(","))
-    ]
+    items = (item.split(";") for item in accept.split(","))
+    ranges = [(kind.strip().lower(), parameters) for kind, *parameters in items]
     return _rank("application/json", ranges) > _rank("image/png", ranges)
 
 
 def _rank(media_type: str, ranges: Sequence[tuple[str, list[str]]]) -> tuple[float, int]:
-    """Quality and exactness of the most exact range that matches; (0, 0) where none does."""
+    """Quality and exactness of the most exact range that matches; (0, 0) where none does or it is refused."""
     names = ("*/*", media_type.partition("/")[0] + "/*", media_type)
     found = [(names.index(kind) + 1, _quality(parameters)) for kind, parameters in ranges if kind in names]
     exactness, quality = max(found, default=(0, 0.0))
-    return quality, exactness
+    return (quality, exactness) if quality > 0 else (0.0, 0)
 
 
 def _quality(parameters: Sequence[str]) -> float:
