@@ -191,6 +191,13 @@ class Task(ABC):
         """How far two answers to one image say the same at their operating points, in [0, 1]."""
 
     @abstractmethod
+    def support(self, reference: Prediction, other: Prediction) -> float:
+        """How far `other` still says what `reference` said, in [0, 1]; asked of images with parts hidden.
+
+        Not symmetric: whatever else `other` says does not count, and how sure it is does.
+        """
+
+    @abstractmethod
     def example_rank(self, sample: Sample, prediction: Prediction) -> float:
         """How much an image deserves a place in the report's gallery of mistakes; higher is worse."""
 

@@ -101,6 +101,9 @@ class Brightness(Task):
         assert isinstance(other, Answer)
         return float(one.class_id == other.class_id)
 
+    def support(self, reference: Prediction, other: Prediction) -> float:
+        return self.agreement(reference, other)
+
     def example_rank(self, sample: Sample, prediction: Prediction) -> float:
         """Distance of the image's brightness from the true threshold where it was mistaken, else 0."""
         assert isinstance(prediction, Answer)

@@ -115,6 +115,24 @@ def test_the_client_gets_every_kind_of_answer(server: Server, tmp_path: Path) ->
 
 
 @pytest.mark.slow
+def test_the_examples_of_the_documentation(server: Server, tmp_path: Path) -> None:
+    for name in ("photo.jpg", "a.jpg", "b.jpg", "scan.png"):
+        (tmp_path / name).write_bytes(encoded(format="JPEG" if name.endswith("jpg") else "PNG"))
+    text = (ROOT / "docs/serving.md").read_text().replace("http://127.0.0.1:3000", server.url)
+    block = next(part for part in text.split("```") if part.strip().startswith("curl"))
+    for line in block.strip().splitlines():
+        done = subprocess.run(
+            ["bash", "-ec", f"{line} --fail --silent"], cwd=tmp_path, capture_output=True, text=True, timeout=30
+        )
+        assert done.returncode == 0, line
+        assert json.loads(done.stdout)["request_id"]
+    script = next(part for part in text.split("```") if part.startswith("python")).removeprefix("python")
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[0] in ("blue", "green", "red")
+
+
+@pytest.mark.slow
 def test_metrics_of_both_workers_are_summed(server: Server) -> None:
     def images() -> float:
         text = urllib.request.urlopen(server.url + "/metrics", timeout=5).read().decode()

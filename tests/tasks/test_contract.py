@@ -129,6 +129,12 @@ def test_agreement_is_full_with_itself(plan: TrainingPlan, predictions: list[Pre
         assert 0.0 <= agreement(one, other) <= 1.0
 
 
+def test_an_answer_supports_what_it_says_itself_most(plan: TrainingPlan, predictions: list[Prediction]) -> None:
+    support = plan.task.support
+    for one, other in itertools.permutations(predictions, 2):
+        assert 0.0 <= support(other, one) <= support(one, one) <= 1.0
+
+
 def test_scoring(plan: TrainingPlan, dataset: Dataset, predictions: list[Prediction]) -> None:
     scorer = plan.task.scorer(dataset.classes)
     with pytest.raises(ValueError, match="nothing was added"):

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
+from PIL import Image
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ValidationError
 from starlette.applications import Starlette
@@ -25,8 +28,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from visionloop.artifact import deployment
-from visionloop.core.errors import ImageError
+from visionloop.artifact.saliency import Floats, Saliency, overlay, saliency
+from visionloop.core.errors import ImageError, near_matches
 from visionloop.core.files import read_json, sha256_bytes
+from visionloop.core.images import ImageArray
 from visionloop.monitoring.store import ComparisonRow, FeedbackRow, PredictionRow, PredictionStore, StoreError
 from visionloop.serving import custom_vision, metrics
 from visionloop.serving.batching import Served
@@ -47,6 +52,12 @@ _log = logging.getLogger(__name__)
 _MAX_JSON = 256 * 1024
 _MAX_MIRRORED = 8
 """Requests mirrored to another model at once; more are not compared, so that a shadow never slows an answer."""
+
+_MAX_EXPLAINED = 3
+"""Explanations at once in a worker: one in work, two waiting."""
+_EXPLAIN_OPTIONS = frozenset({"task"})
+_GRID_SIDE = 32
+"""Longest side of the grid of numbers that stands for a heat in JSON."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 Refusal = Callable[[Problem], Response]
@@ -71,6 +82,9 @@ class Api:
         """`root` holds the deployment pointer, `state` what is written."""
         self._settings = settings
         self._executor = ThreadPoolExecutor(parallel_batches(settings), thread_name_prefix="inference")
+        # A thread of its own: an explanation takes as long as hundreds of predictions, which go on beside it.
+        self._explainer = ThreadPoolExecutor(1, thread_name_prefix="explain")
+        self._explaining = 0
         self.fleet = Fleet(settings, root, self._executor)
         self.fleet.on_change = self._changed
         self.store = store
@@ -92,6 +106,7 @@ class Api:
         if self.store is not None:
             self.store.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
+        self._explainer.shutdown(wait=False, cancel_futures=True)
 
     def app(self) -> Starlette:
         """The application; its lifespan starts and closes the API where a server runs lifespans."""
@@ -102,6 +117,7 @@ class Api:
             self._route("/metrics", self._metrics, "GET"),
             self._route("/v1/models", self._models, "GET"),
             self._route("/v1/predict", self._predict_all, "POST"),
+            self._route("/v1/explain", self._explain, "POST"),
             self._route("/v1/feedback", self._feedback, "POST"),
             self._route("/v1/predictions/{id}", self._prediction, "GET"),
             WebSocketRoute("/v1/stream", Stream(self.fleet, self._settings).serve),
@@ -224,12 +240,7 @@ class Api:
         now = time.perf_counter()
         self._remember(request, task, told, jobs, ids, predictions, options, now - started)
         return {
-            "model": {
-                "task": task,
-                "name": told.live.variant.model,
-                "version": told.live.variant.version,
-                "role": told.live.role,
-            },
+            "model": _model_ref(task, told.live),
             "predictions": predictions,
             "timings_ms": {
                 "decode": _ms(max(served.value.decode_s for served in told.served)),
@@ -274,6 +285,52 @@ class Api:
         metrics.QUEUE.labels(task, told.live.role).set(told.live.waiting)
         metrics.STAGE_SECONDS.labels(task, "inference").observe(told.served[0].work_s)
         metrics.BATCH_SIZE.labels(task).observe(told.served[0].batch)
+
+    # -- explanations
+
+    async def _explain(self, request: Request) -> Response:
+        upload = await read_upload(request, self._settings.upload, options=_EXPLAIN_OPTIONS)
+        task = self._explained_task({**request.query_params, **upload.options})
+        if len(upload.images) > 1:
+            raise _one_image(len(upload.images))
+        champion = self._lineup(task).champion
+        with self._room_to_explain():
+            # The queue decodes and refuses as it does for a prediction.
+            served = await champion.answer([Job(upload.images[0].data, upload.images[0].name)])
+            as_json = _prefers_json(request.headers.get("accept", ""))
+            work = partial(_explained, champion, served[0].value.image, self._settings.explain_masks, as_json)
+            return await asyncio.get_running_loop().run_in_executor(self._explainer, work)
+
+    def _explained_task(self, options: dict[str, str]) -> str:
+        deployed = sorted(self.fleet.lineups)
+        for name in options.keys() - _EXPLAIN_OPTIONS:
+            raise _bad_explain_option(name, f"there is no option {name!r:.80}", near_matches(name, _EXPLAIN_OPTIONS))
+        if not deployed:
+            raise _nothing_serves("deployment", dict(self.fleet.failures))
+        task = options.get("task") or (deployed[0] if len(deployed) == 1 else "")
+        if not task:
+            raise _bad_explain_option("task", "several tasks are deployed", "one of " + ", ".join(deployed))
+        if task not in deployed:
+            raise _bad_explain_option("task", f"no task {task!r:.80} is deployed", "one of " + ", ".join(deployed))
+        return task
+
+    @contextmanager
+    def _room_to_explain(self) -> Iterator[None]:
+        if self._explaining >= _MAX_EXPLAINED:
+            raise Problem(
+                503,
+                "overloaded",
+                f"{self._explaining} explanations are under way already",
+                where="queue",
+                expected=f"at most {_MAX_EXPLAINED - 1} explanations waiting",
+                action="try again after the seconds in Retry-After",
+                retry_after=5.0,
+            )
+        self._explaining += 1
+        try:
+            yield
+        finally:
+            self._explaining -= 1
 
     # -- canary and shadow
 
@@ -445,6 +502,62 @@ class Api:
         return self.store
 
 
+def _explained(live: LiveModel, image: ImageArray, masks: int, as_json: bool) -> Response:
+    predictor = live.predictor
+    found = saliency(predictor, image, masks=masks)
+    if as_json:
+        return _json(
+            {
+                "task": predictor.task.name,
+                "model": _model_ref(predictor.task.name, live),
+                "prediction": found.reference.to_record(predictor.classes),
+                "grid": _grid(found),
+            }
+        )
+    buffer = io.BytesIO()
+    # Photographs hardly get smaller by trying harder, only slower.
+    overlay(image, found.heat).save(buffer, "PNG", compress_level=1)
+    return Response(buffer.getvalue(), media_type="image/png")
+
+
+def _grid(found: Saliency) -> list[list[float]]:
+    height, width = found.heat.shape
+    factor = min(1.0, _GRID_SIDE / max(height, width))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    means: Floats = np.asarray(Image.fromarray(found.heat).resize(size, Image.Resampling.BOX))
+    return [[round(value, 4) for value in row] for row in means.astype(np.float64).tolist()]
+
+
+def _prefers_json(accept: str) -> bool:
+    """Whether an Accept header (RFC 9110, section 12.5.1) ranks JSON above PNG, which is what we send else."""
+    items = (item.split(";") for item in accept.split(","))
+    ranges = [(kind.strip().lower(), parameters) for kind, *parameters in items]
+    return _rank("application/json", ranges) > _rank("image/png", ranges)
+
+
+def _rank(media_type: str, ranges: Sequence[tuple[str, list[str]]]) -> tuple[float, int]:
+    """Quality and exactness of the most exact range that matches; (0, 0) where none does or it is refused."""
+    names = ("*/*", media_type.partition("/")[0] + "/*", media_type)
+    found = [(names.index(kind) + 1, _quality(parameters)) for kind, parameters in ranges if kind in names]
+    exactness, quality = max(found, default=(0, 0.0))
+    return (quality, exactness) if quality > 0 else (0.0, 0)
+
+
+def _quality(parameters: Sequence[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def _model_ref(task: str, live: LiveModel) -> dict[str, str]:
+    return {"task": task, "name": live.variant.model, "version": live.variant.version, "role": live.role}
+
+
 def _model_row(task: str, lineup: LiveLineup, live: LiveModel) -> dict[str, Any]:
     manifest = live.predictor.bundle.manifest
     canary = lineup.share if lineup.canary is not None else 0.0
@@ -549,6 +662,28 @@ async def _no_such_route(request: Request, error: HTTPException) -> Response:
         action="correct the method or path",
     )
     return problem_response(problem, error.headers)
+
+
+def _one_image(count: int) -> Problem:
+    return Problem(
+        400,
+        "too_many_images",
+        f"the form has {count} images",
+        where="request body",
+        expected="one image to explain",
+        action="send a request for each image",
+    )
+
+
+def _bad_explain_option(name: str, what: str, expected: str) -> Problem:
+    return Problem(
+        400,
+        "bad_option",
+        what,
+        where=f"option {name:.80}",
+        expected=expected,
+        action="correct the option, or leave out what is not known",
+    )
 
 
 def _nothing_serves(where: str, failures: dict[str, str]) -> Problem:

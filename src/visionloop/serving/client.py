@@ -93,6 +93,20 @@ class Client:
         """The answers of every deployed task."""
         return self._post_images("/v1/predict", images, options, PredictAnswer)
 
+    def explain(self, image: ImageInput, task: str | None = None) -> bytes:
+        """A PNG of the image, as large, with the parts coloured that the task's answer rests on.
+
+        Args:
+            image: One image.
+            task: Whose answer, such as `detection`; needed where several tasks are deployed.
+
+        Raises:
+            ApiError: refused or unreachable.
+        """
+        files = [("image", ("image", _encoded(image)))]
+        params = {"task": task} if task else {}
+        return self._request("POST", "/v1/explain", files=files, params=params, headers={"Accept": "image/png"}).content
+
     def models(self) -> ModelsAnswer:
         """What serves."""
         return self._send("GET", "/v1/models", ModelsAnswer)

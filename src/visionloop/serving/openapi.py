@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
@@ -30,6 +30,10 @@ _OPTIONS: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("store", {"type": "boolean"}, "Whether the images are kept for review and retraining."),
 ]
+
+_IMAGE = {"type": "string", "format": "binary"}
+
+_IMAGE_REFUSALS = (400, 401, 403, 408, 413, 415, 422, 429, 503, 504)
 
 _REFUSALS = {
     400: "Malformed: no image, damaged image, unknown option.",
@@ -59,6 +63,7 @@ def openapi_document(verbs: Mapping[str, str]) -> dict[str, Any]:
         "/metrics": {"get": {**_text("Prometheus metrics.", 401, 403), "security": [{"bearer": []}, {}]}},
         "/v1/models": {"get": _operation("models", "What serves.", "ModelsAnswer", (401, 403, 429))},
         "/v1/predict": {"post": _images("predict", "Ask every deployed task.", "PredictAnswer")},
+        "/v1/explain": {"post": _explain()},
         **{
             f"/v1/{verb}": {"post": _images(verb, f"Ask the {task} model.", "TaskAnswer")}
             for verb, task in verbs.items()
@@ -109,21 +114,52 @@ def _operation(name: str, summary: str, answer: str | None, refusals: tuple[int,
 
 
 def _images(name: str, summary: str, answer: str) -> dict[str, Any]:
-    image = {"type": "string", "format": "binary"}
-    properties: dict[str, Any] = {"image": {"type": "array", "items": image, "description": "One file or several."}}
-    for option, kind, text in _OPTIONS:
-        properties[option] = {**kind, "description": text}
-    raw = {"schema": image}
+    image = {"type": "array", "items": _IMAGE, "description": "One file or several."}
     return {
-        **_operation(name, summary, answer, (400, 401, 403, 408, 413, 415, 422, 429, 503, 504)),
+        **_operation(name, summary, answer, _IMAGE_REFUSALS),
+        **_upload(image, _OPTIONS),
+    }
+
+
+def _explain() -> dict[str, Any]:
+    row = {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 1}, "maxItems": 32}
+    body = {
+        "type": "object",
+        "required": ["task", "model", "prediction", "grid"],
+        "properties": {
+            "task": {"type": "string"},
+            "model": {"$ref": _REF.format(model="ModelRef")},
+            "prediction": {"type": "object", "description": "The answer, as the task's own route gives it."},
+            "grid": {
+                "type": "array",
+                "items": row,
+                "maxItems": 32,
+                "description": "Heat of the upright image, rows from the top, from 0 (nothing) to 1 (most).",
+            },
+        },
+    }
+    task = ("task", {"type": "string"}, "Whose answer; needed where several tasks are deployed.")
+    operation = _operation("explain", "Show which parts of an image an answer rests on.", None, _IMAGE_REFUSALS)
+    operation["responses"]["200"] = {
+        "description": "The image with its heat, as large as the upright image; numbers where Accept prefers JSON.",
+        "content": {"image/png": {"schema": _IMAGE}, "application/json": {"schema": body}},
+    }
+    return {**operation, **_upload({**_IMAGE, "description": "One file."}, [task])}
+
+
+def _upload(image: dict[str, Any], options: Sequence[tuple[str, dict[str, Any], str]]) -> dict[str, Any]:
+    """Parameters and body of a route that takes images."""
+    fields = {option: {**kind, "description": text} for option, kind, text in options}
+    raw = {"schema": _IMAGE}
+    return {
         "parameters": [
-            {"name": option, "in": "query", "schema": kind, "description": text} for option, kind, text in _OPTIONS
+            {"name": option, "in": "query", "schema": kind, "description": text} for option, kind, text in options
         ],
         "requestBody": {
             "required": True,
             "content": {
                 "multipart/form-data": {
-                    "schema": {"type": "object", "properties": properties, "required": ["image"]},
+                    "schema": {"type": "object", "properties": {"image": image, **fields}, "required": ["image"]},
                 },
                 "image/jpeg": raw,
                 "image/png": raw,

@@ -103,6 +103,8 @@ class ServingSettings(Settings):
     """Where predictions and feedback are kept."""
     images: ImageStoreSettings = ImageStoreSettings()
     """Images kept for review and retraining."""
+    explain_masks: int = Field(default=192, ge=1, le=2048)
+    """Times an image is asked about with random parts hidden to explain an answer; more is slower and less noisy."""
     tracing: bool = False
     """Whether BentoML's OpenTelemetry traces are made; the exporter is set in BENTOML_CONFIG."""
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")

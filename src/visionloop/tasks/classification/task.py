@@ -169,6 +169,12 @@ class ClassificationTask(Task):
         assert isinstance(other, Classification)
         return float(one.class_id == other.class_id)
 
+    def support(self, reference: Prediction, other: Prediction) -> float:
+        """The probability that `other` gives the best class of `reference`."""
+        assert isinstance(reference, Classification)
+        assert isinstance(other, Classification)
+        return float(other.probabilities[reference.class_id])
+
     def example_rank(self, sample: Sample, prediction: Prediction) -> float:
         """Minus the probability of the true class, plus one for a mistake."""
         assert isinstance(prediction, Classification)

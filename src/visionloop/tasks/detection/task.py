@@ -18,7 +18,7 @@ from visionloop.core.plots import class_color
 from visionloop.core.settings import Settings
 from visionloop.data.requirements import Requirements
 from visionloop.task import Evaluation, Example, Figure, Learner, Outputs, Prediction, Scorer, Task
-from visionloop.tasks.detection.boxes import Boxes, Truth, finish_detections, judge, match
+from visionloop.tasks.detection.boxes import Boxes, Truth, finish_detections, iou_matrix, judge, match
 
 if TYPE_CHECKING:
     from visionloop.data.samples import Sample
@@ -207,6 +207,22 @@ class DetectionTask(Task):
         total = int(a.sum() + b.sum())
         partner = match(one.boxes_xyxy[a], one.class_ids[a], other.boxes_xyxy[b], other.class_ids[b])
         return 2.0 * int((partner >= 0).sum()) / total if total else 1.0
+
+    def support(self, reference: Prediction, other: Prediction) -> float:
+        """Mean over the confident boxes (the best one if none is) of the largest IoU x score in `other`.
+
+        Every box of the same class counts in `other`, confident or not. The similarity is that of D-RISE
+        (Petsiuk et al. 2021, https://arxiv.org/abs/2006.03204). 0 where `reference` found nothing.
+        """
+        assert isinstance(reference, Detections)
+        assert isinstance(other, Detections)
+        asked = reference.confident if reference.confident.any() else slice(1)
+        boxes, class_ids = reference.boxes_xyxy[asked], reference.class_ids[asked]
+        if not len(boxes):
+            return 0.0
+        similarity = iou_matrix(boxes, other.boxes_xyxy) * other.scores
+        similarity[class_ids[:, None] != other.class_ids[None, :]] = 0.0
+        return float(similarity.max(axis=1, initial=0.0).mean())
 
     def example_rank(self, sample: Sample, prediction: Prediction) -> float:
         """Missed objects plus false detections at the operating point."""
