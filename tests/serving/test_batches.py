@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import csv
 import io
@@ -16,12 +17,14 @@ from typing import Any
 import orjson
 import pytest
 from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
 from tests.serving.conftest import SETTINGS, Service, encoded, variant
 from tests.serving.test_api import problem
 from visionloop.artifact import deployment
 from visionloop.artifact.deployment import Lineup
 from visionloop.core.errors import VisionloopError
+from visionloop.serving import front
 from visionloop.serving.api import Api
 from visionloop.serving.client import ApiError, Client
 from visionloop.serving.models import LiveModel
@@ -154,7 +157,7 @@ def test_a_member_that_is_no_image_stops_nothing(service: Service) -> None:
         "good.png": encoded(),
         "text.png": b"no image",
         "empty.jpg": b"",
-        "large.png": encoded(600, 600),
+        "large.png": b"\0" * 600_000,
         "notes.txt": b"skipped",
         "inner.zip": packed(pictures(1)),
         "__MACOSX/._good.png": b"ignored",
@@ -284,16 +287,26 @@ def test_the_only_task_needs_no_name_and_none_is_refused(service: Service) -> No
 
 
 def test_result_forms_of_a_detector(service: Service) -> None:
-    members = {**pictures(3), "bad.png": b"bad"}
-    job = submit(service.client, packed(members), "task=detection&threshold=0&top_k=2")
+    boxes = [
+        {"class": "-cell", "class_id": 1, "score": 0.9, "box_xyxy": [1.5, 2.0, 11.5, 8.25]},
+        {"class": "dot", "class_id": 0, "score": 0.8, "box_xyxy": [0.0, 0.0, 4.0, 4.0]},
+    ]
+    told = [
+        {"index": 0, "image": "photo 0.png", "model": "m 1", "detections": boxes},
+        {"index": 1, "image": "bad.png", "error": {"code": "image_unsupported_format", "detail": "no image"}},
+    ]
+    results = b"".join(orjson.dumps(line) + b"\n" for line in told)
+    folder = left_behind(service.root, pictures(2), results, status="done", boxes=True, finished_at=time.time())
+    job = {"url": f"/v1/batches/{folder.name}"}
     rows = rows_of(service.client, job)
+    assert rows == told
     found = [(row["image"], box) for row in rows for box in row.get("detections", [])]
-    assert found
     table = table_of(service.client, job)
     assert list(table[0]) == ["image", "class", "score", "x_min", "y_min", "x_max", "y_max", "error"]
     assert [(row["image"], float(row["x_max"])) for row in table[:-1]] == [
         (image, box["box_xyxy"][2]) for image, box in found
     ]
+    assert table[0]["class"] == "'-cell"
     assert (table[-1]["image"], table[-1]["class"], table[-1]["error"]) == ("bad.png", "", "image_unsupported_format")
     coco = service.client.get(f"{job['url']}/result?form=coco").json()
     assert len(coco) == len(found)
@@ -349,6 +362,16 @@ def test_a_busy_service_is_waited_for_and_a_job_cancelled(service: Service, held
         assert service.client.delete(job["url"]).status_code == 204
         problem(service.client.get(job["url"]), 404, "unknown_batch")
     assert folders(service.root) == []
+
+
+def test_a_task_that_is_served_no_more_holds_up_no_other(service: Service, held: Callable[[], None]) -> None:
+    first = submit(service.client, packed(pictures(2)), "task=detection")
+    until(lambda: service.client.get(first["url"]).json()["status"] == "running")
+    service.lineup("detection", None)
+    second = submit(service.client, packed(pictures(2)))
+    held()
+    assert finished(service.client, second)["status"] == "done"
+    assert service.client.get(first["url"]).json()["status"] == "waiting"
 
 
 def test_too_many_waiting_are_refused(service: Service, held: Callable[[], None]) -> None:
@@ -469,7 +492,7 @@ def test_the_client_sends_archives_folders_and_files(
         assert (batch.status, batch.done) == ("done", len(names))
         rows = [json.loads(line) for line in client.batch_result(batch.id, form="json").splitlines()]
         assert [row["image"] for row in rows] == names
-        assert client.batch_result(batch.id).startswith("image,class,score,x_min")
+        assert client.batch_result(batch.id).startswith("image,class,score")
         client.cancel_batch(batch.id)
         with pytest.raises(ApiError, match="there is no batch"):
             client.batch(batch.id)
@@ -482,3 +505,21 @@ def test_the_openapi_document_names_the_routes(service: Service) -> None:
     assert set(paths["/v1/batches/{id}"]) == {"get", "delete"}
     assert "202" in paths["/v1/batches"]["post"]["responses"]
     assert "409" in paths["/v1/batches/{id}/result"]["get"]["responses"]
+
+
+def test_jobs_left_behind_wait_for_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    class Fake:
+        def attend(self) -> None:
+            calls.append("attend")
+
+    async def bento(scope: Scope, receive: Receive, send: Send) -> None:
+        calls.append(scope["type"])
+
+    async def nothing(*_: object) -> Any:
+        return {}
+
+    monkeypatch.setattr(front, "_APIS", [Fake()])
+    asyncio.run(front.Front(bento, SMALL, tmp_path)({"type": "lifespan"}, nothing, nothing))
+    assert calls == ["attend", "lifespan"]

@@ -410,6 +410,8 @@ class BatchJobs:
 
     def _work_on_one(self) -> bool:
         for state in self._unfinished():
+            if state.task not in self._models():
+                continue
             folder = self._root / state.id
             with _held(folder) as held:
                 # Another worker may have finished it since the look.
@@ -472,14 +474,16 @@ class BatchJobs:
         return rows
 
     def _ask(self, folder: Path, task: str, jobs: Sequence[Job]) -> list[_Told | Problem]:
-        """Answers in order; waits as long as the service is busy with others, or nothing serves."""
+        """Answers in order; waits as long as the service is busy with others."""
         answers: dict[int, _Told | Problem] = {}
         attempts = 0
         while left := [index for index in range(len(jobs)) if index not in answers]:
             self._check(folder)
             live = self._models().get(task)
+            if live is None:
+                raise _StoppedError
             # Half the queue is left to those who wait for their answers.
-            if live is None or live.waiting > self._settings.batching.max_queue // 2:
+            if live.waiting > self._settings.batching.max_queue // 2:
                 self._stop.wait(_BACK_OFF_S)
                 continue
             outcomes = self._on_loop(_each(live, [jobs[index] for index in left]))
@@ -506,7 +510,7 @@ class BatchJobs:
 
 
 class _StoppedError(Exception):
-    """The worker stops; another one goes on."""
+    """The worker stops, or serves the task no more; the job waits for whoever can go on."""
 
 
 class _CancelledError(Exception):
