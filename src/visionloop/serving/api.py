@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from visionloop.artifact import deployment
@@ -34,6 +34,7 @@ from visionloop.core.files import read_json, sha256_bytes
 from visionloop.core.images import ImageArray
 from visionloop.monitoring.store import ComparisonRow, FeedbackRow, PredictionRow, PredictionStore, StoreError
 from visionloop.serving import custom_vision, metrics
+from visionloop.serving.batches import MEDIA_TYPES, BatchJobs
 from visionloop.serving.batching import Served
 from visionloop.serving.canary import CanaryWatch
 from visionloop.serving.images import ImageKeeper
@@ -76,6 +77,7 @@ class Api:
     Attributes:
         fleet: The models.
         store: Where predictions and feedback go; None where that is switched off.
+        batches: Jobs of many images.
     """
 
     def __init__(self, settings: ServingSettings, root: Path, state: Path, store: PredictionStore | None) -> None:
@@ -88,6 +90,7 @@ class Api:
         self.fleet = Fleet(settings, root, self._executor)
         self.fleet.on_change = self._changed
         self.store = store
+        self.batches = BatchJobs(settings, state, self._champions)
         self._keeper = ImageKeeper(settings.images, state)
         self._watches: dict[str, CanaryWatch] = {}
         self._mirrors: set[asyncio.Task[None]] = set()
@@ -99,9 +102,14 @@ class Api:
         """Load the models and follow the pointer."""
         self.fleet.start()
 
+    def attend(self) -> None:
+        """Work on batch jobs; called on the event loop that answers requests, and may be called twice."""
+        self.batches.start(asyncio.get_running_loop())
+
     def close(self) -> None:
         """Stop following, write what is pending; may be called twice."""
         self.fleet.stop()
+        self.batches.stop()
         self._keeper.close()
         if self.store is not None:
             self.store.close()
@@ -111,6 +119,8 @@ class Api:
     def app(self) -> Starlette:
         """The application; its lifespan starts and closes the API where a server runs lifespans."""
         routes: list[BaseRoute] = [
+            # First what is asked most: routes are tried in order.
+            *(self._route(f"/v1/{verb}", self._predictor(task), "POST") for verb, task in self._verbs.items()),
             self._route("/livez", self._livez, "GET"),
             self._route("/readyz", self._readyz, "GET"),
             self._route("/openapi.json", self._openapi, "GET"),
@@ -118,16 +128,20 @@ class Api:
             self._route("/v1/models", self._models, "GET"),
             self._route("/v1/predict", self._predict_all, "POST"),
             self._route("/v1/explain", self._explain, "POST"),
+            self._route("/v1/batches", self._submit_batch, "POST"),
+            self._route("/v1/batches/{id}", self._batch, "GET"),
+            self._route("/v1/batches/{id}", self._cancel_batch, "DELETE"),
+            self._route("/v1/batches/{id}/result", self._batch_result, "GET"),
             self._route("/v1/feedback", self._feedback, "POST"),
             self._route("/v1/predictions/{id}", self._prediction, "GET"),
             WebSocketRoute("/v1/stream", Stream(self.fleet, self._settings).serve),
-            *(self._route(f"/v1/{verb}", self._predictor(task), "POST") for verb, task in self._verbs.items()),
             self._route(custom_vision.ROUTE, self._custom_vision.answer, "POST", custom_vision.refusal),
         ]
 
         @asynccontextmanager
         async def lifespan(_: Starlette) -> Any:
             self.start()
+            self.attend()
             yield
             self.close()
 
@@ -331,6 +345,29 @@ class Api:
             yield
         finally:
             self._explaining -= 1
+
+    # -- batches
+
+    def _champions(self) -> dict[str, LiveModel]:
+        return {task: lineup.champion for task, lineup in self.fleet.lineups.items()}
+
+    async def _submit_batch(self, request: Request) -> Response:
+        self.attend()
+        job = (await self.batches.submit(request)).answer()
+        return _json(job, 202, {"Location": job["url"]})
+
+    async def _batch(self, request: Request) -> Response:
+        job = await asyncio.to_thread(self.batches.state, request.path_params["id"])
+        return _json(job.answer())
+
+    async def _cancel_batch(self, request: Request) -> Response:
+        job = await asyncio.to_thread(self.batches.cancel, request.path_params["id"])
+        return Response(status_code=204) if job is None else _json(job.answer())
+
+    async def _batch_result(self, request: Request) -> Response:
+        form = request.query_params.get("form", "csv")
+        pieces = await asyncio.to_thread(self.batches.result, request.path_params["id"], form)
+        return StreamingResponse(pieces, media_type=MEDIA_TYPES[form])
 
     # -- canary and shadow
 
@@ -623,8 +660,8 @@ def _refuse(problem: Problem, refusal: Refusal) -> Response:
     return refusal(problem)
 
 
-def _json(value: Any) -> Response:
-    return Response(orjson.dumps(value), media_type="application/json")
+def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(value), status, headers, media_type="application/json")
 
 
 def _ms(seconds: float) -> float:

@@ -8,16 +8,20 @@ with Client("http://127.0.0.1:3000") as client:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import IO, Any, Literal, Self, TypeVar
 
 import httpx
 from pydantic import BaseModel
 
 from visionloop.core.errors import VisionloopError
-from visionloop.serving.schema import FeedbackAnswer, ModelsAnswer, PredictAnswer, TaskAnswer
+from visionloop.serving.schema import BatchAnswer, FeedbackAnswer, ModelsAnswer, PredictAnswer, TaskAnswer
 
 Shape = TypeVar("Shape", bound=BaseModel)
 ImageInput = bytes | str | Path
@@ -136,6 +140,55 @@ class Client:
         sent = {name: value for name, value in body.items() if value is not None}
         return self._send("POST", "/v1/feedback", FeedbackAnswer, json=sent)
 
+    def submit_batch(
+        self, path_or_paths: str | Path | Sequence[str | Path], *, task: str | None = None, **options: Any
+    ) -> BatchAnswer:
+        """Have many images asked about in the background.
+
+        Args:
+            path_or_paths: A zip archive, a folder of images, or images.
+            task: Whose model answers; needed where several are deployed.
+            options: `top_k`, `threshold`.
+
+        Raises:
+            ApiError: refused or unreachable.
+            VisionloopError: a file cannot be read.
+        """
+        params = {name: _text(value) for name, value in {"task": task, **options}.items() if value is not None}
+        with _archive(path_or_paths) as file:
+            headers = {"Content-Type": "application/zip"}
+            return self._send("POST", "/v1/batches", BatchAnswer, content=file, params=params, headers=headers)
+
+    def batch(self, id_: str) -> BatchAnswer:
+        """How a batch stands."""
+        return self._send("GET", f"/v1/batches/{id_}", BatchAnswer)
+
+    def wait_batch(self, id_: str, *, timeout_s: float | None = None, poll_s: float = 1.0) -> BatchAnswer:
+        """The batch once it is done, failed or cancelled.
+
+        Args:
+            id_: From `submit_batch`.
+            timeout_s: Seconds to wait at most; for ever where None.
+            poll_s: Seconds between questions.
+
+        Raises:
+            TimeoutError: it is not finished by then; it goes on.
+        """
+        limit = None if timeout_s is None else time.monotonic() + timeout_s
+        while (batch := self.batch(id_)).status in ("waiting", "running"):
+            if limit is not None and time.monotonic() >= limit:
+                raise TimeoutError(f"batch {id_} is {batch.status} after {timeout_s:g} s")
+            time.sleep(poll_s)
+        return batch
+
+    def batch_result(self, id_: str, form: Literal["csv", "json", "coco"] = "csv") -> str:
+        """A batch's rows: a table, a line of JSON an image, or COCO results where the model finds boxes."""
+        return self._request("GET", f"/v1/batches/{id_}/result", params={"form": form}).text
+
+    def cancel_batch(self, id_: str) -> None:
+        """Cancel a batch, or remove a finished one."""
+        self._request("DELETE", f"/v1/batches/{id_}")
+
     def _post_images(
         self, path: str, images: Sequence[ImageInput], options: dict[str, Any], shape: type[Shape]
     ) -> Shape:
@@ -162,6 +215,39 @@ class Client:
         if response.is_error:
             raise _refused(response)
         return response
+
+
+@contextmanager
+def _archive(source: str | Path | Sequence[str | Path]) -> Iterator[IO[bytes]]:
+    """An open archive: the file itself, or a temporary one of the images."""
+    paths = [Path(source)] if isinstance(source, str | Path) else [Path(path) for path in source]
+    try:
+        if len(paths) == 1 and zipfile.is_zipfile(paths[0]):
+            with paths[0].open("rb") as file:
+                yield file
+            return
+        with tempfile.TemporaryFile() as file:
+            with zipfile.ZipFile(file, "w", strict_timestamps=False) as archive:
+                for path, name in _named(paths):
+                    archive.write(path, name)
+            file.seek(0)
+            yield file
+    except OSError as error:
+        raise VisionloopError(
+            f"a file cannot be read ({error.strerror})",
+            where=str(error.filename or paths[0]),
+            expected="a zip archive, a folder of images, or images",
+            action="correct the path",
+        ) from None
+
+
+def _named(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    """Files with the names they get in the result: below a folder relative to it, else without folders."""
+    for path in paths:
+        if path.is_dir():
+            yield from ((file, file.relative_to(path).as_posix()) for file in sorted(path.rglob("*")) if file.is_file())
+        else:
+            yield path, path.name
 
 
 def _encoded(image: ImageInput) -> bytes:

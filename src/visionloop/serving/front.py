@@ -101,6 +101,8 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request; over loopback no key is asked for unless the settings say so."""
         if scope["type"] == "lifespan":
+            # Here the event loop of the requests runs first: jobs left behind need not wait for a request.
+            open_api(self._settings, self._root).attend()
             await self._bento(scope, receive, send)
         elif _is_loopback(scope):
             if not self._needed and self._is_foreign_page(scope):

@@ -17,6 +17,7 @@ _TYPES = (
     schema.ModelsAnswer,
     schema.FeedbackBody,
     schema.FeedbackAnswer,
+    schema.BatchAnswer,
     schema.ProblemBody,
 )
 _REF = "#/components/schemas/{model}"
@@ -34,6 +35,7 @@ _OPTIONS: list[tuple[str, dict[str, Any], str]] = [
 _IMAGE = {"type": "string", "format": "binary"}
 
 _IMAGE_REFUSALS = (400, 401, 403, 408, 413, 415, 422, 429, 503, 504)
+_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
 
 _REFUSALS = {
     400: "Malformed: no image, damaged image, unknown option.",
@@ -41,12 +43,14 @@ _REFUSALS = {
     403: "The key's role does not allow this.",
     404: "Unknown id.",
     408: "The body came too slowly.",
+    409: "The batch is not done.",
     413: "Too large.",
     415: "Not an accepted format.",
     422: "Readable and refused: animated, too many pixels, contradictory.",
     429: "Too many requests; see Retry-After.",
     503: "Overloaded or nothing deployed; see Retry-After.",
     504: "No answer in time; see Retry-After.",
+    507: "No room on the service's disk.",
 }
 
 
@@ -71,10 +75,16 @@ def openapi_document(verbs: Mapping[str, str]) -> dict[str, Any]:
         "/v1/predictions/{id}": {
             "get": {
                 **_operation("prediction", "An earlier answer with its feedback.", None, (401, 403, 404, 429, 503)),
-                "parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}],
+                "parameters": [_ID],
             }
         },
         "/v1/feedback": {"post": _feedback()},
+        "/v1/batches": {"post": _batch_submission()},
+        "/v1/batches/{id}": {
+            "get": _batch("batch", "How a batch stands.", (401, 403, 404, 429)),
+            "delete": _batch_removal(),
+        },
+        "/v1/batches/{id}/result": {"get": _batch_result()},
     }
     return {
         "openapi": "3.1.0",
@@ -197,6 +207,60 @@ def _feedback() -> dict[str, Any]:
             },
         },
     }
+
+
+def _batch(name: str, summary: str, refusals: tuple[int, ...]) -> dict[str, Any]:
+    return {**_operation(name, summary, "BatchAnswer", refusals), "parameters": [_ID]}
+
+
+def _batch_removal() -> dict[str, Any]:
+    operation = _batch("cancel_batch", "Cancel a batch, or remove a finished one.", (401, 403, 404, 429))
+    operation["responses"]["204"] = {"description": "It was finished, and is removed."}
+    return operation
+
+
+def _batch_submission() -> dict[str, Any]:
+    binary = {"type": "string", "format": "binary"}
+    options = [("task", {"type": "string"}, "Whose model answers; needed where several are deployed."), *_OPTIONS[:2]]
+    properties: dict[str, Any] = {"image": {"type": "array", "items": binary}}
+    properties |= {name: {**kind, "description": text} for name, kind, text in options}
+    operation = _operation(
+        "submit_batch",
+        "Ask about many images in the background.",
+        "BatchAnswer",
+        (400, 401, 403, 408, 413, 415, 429, 503, 507),
+    )
+    location = {"Location": {"description": "The batch's URL.", "schema": {"type": "string"}}}
+    responses = operation["responses"]
+    responses["202"] = {**responses.pop("200"), "headers": location}
+    return {
+        **operation,
+        "parameters": [
+            {"name": name, "in": "query", "schema": kind, "description": text} for name, kind, text in options
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/zip": {"schema": binary},
+                "multipart/form-data": {
+                    "schema": {"type": "object", "properties": properties, "required": ["image"]},
+                },
+            },
+        },
+    }
+
+
+def _batch_result() -> dict[str, Any]:
+    operation = _operation("batch_result", "The rows of a batch that is done.", None, (400, 401, 403, 404, 409, 429))
+    text = {"schema": {"type": "string"}}
+    operation["responses"]["200"]["content"] = {
+        "text/csv": text,
+        "application/x-ndjson": text,
+        "application/json": {"schema": {"type": "array", "items": {"type": "object"}}},
+    }
+    form = {"type": "string", "enum": ["csv", "json", "coco"], "default": "csv"}
+    about = "A table, a line of JSON an image, or COCO results where the model finds boxes."
+    return {**operation, "parameters": [_ID, {"name": "form", "in": "query", "schema": form, "description": about}]}
 
 
 def _problems(statuses: tuple[int, ...]) -> dict[str, Any]:

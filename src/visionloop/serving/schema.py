@@ -178,6 +178,41 @@ class FeedbackAnswer(_Shape):
     """As sent."""
 
 
+class BatchAnswer(_Shape):
+    """A batch job, of `/v1/batches`."""
+
+    id: str
+    """By which it is asked about."""
+    task: str
+    """Whose model answers."""
+    status: Literal["waiting", "running", "done", "failed", "cancelled"]
+    """How it stands."""
+    total: int
+    """Images."""
+    done: int
+    """Images that have a row in the result."""
+    failures: int
+    """Of these, images without a prediction."""
+    skipped: int
+    """Files of the archive that are no images by their suffix."""
+    created_at: float
+    """Seconds since 1970, as the two below."""
+    started_at: float | None = None
+    """When the first image was asked about."""
+    finished_at: float | None = None
+    """When nothing was left to do."""
+    images_per_s: float | None = None
+    """Since a worker took it, or took it over."""
+    eta_s: float | None = None
+    """Seconds it will take at this rate, while it runs."""
+    models: list[str] = []
+    """Name and version of every model that answered."""
+    error: str | None = None
+    """Why it failed."""
+    url: str
+    """Where it is asked about, relative to the service."""
+
+
 class ProblemBody(_Shape):
     """A refusal (RFC 9457)."""
 

@@ -76,6 +76,27 @@ class ImageStoreSettings(Settings):
     """Gigabytes (10**9 bytes) after which no more are kept."""
 
 
+class BatchJobSettings(Settings):
+    """Jobs of many images (`/v1/batches`)."""
+
+    folder: str = "mlruns/batches"
+    """Where jobs and their results lie, relative to the project; all workers share it."""
+    max_archive_mb: float = Field(default=1000.0, gt=0, le=100_000)
+    """Largest body of a batch, in megabytes (10**6 bytes)."""
+    max_images: int = Field(default=100_000, ge=1, le=10_000_000)
+    """Most images in a batch."""
+    max_unpacked_mb: float = Field(default=10_000.0, gt=0, le=1_000_000)
+    """Most megabytes (10**6 bytes) the images of an archive may unpack to."""
+    body_timeout_s: float = Field(default=900.0, gt=0)
+    """Seconds within which the body of a batch must have arrived."""
+    keep_hours: float = Field(default=72.0, gt=0)
+    """Hours a finished job is kept."""
+    max_running: int = Field(default=1, ge=1, le=16)
+    """Jobs a worker works on at once."""
+    max_waiting: int = Field(default=8, ge=1, le=10_000)
+    """Jobs waiting in all workers together; above it they are refused with 503."""
+
+
 class ServingSettings(Settings):
     """The HTTP service."""
 
@@ -95,6 +116,8 @@ class ServingSettings(Settings):
     """Limits of a request."""
     batching: BatchingSettings = BatchingSettings()
     """Limits of the queue before a model."""
+    batches: BatchJobSettings = BatchJobSettings()
+    """Jobs of many images."""
     keys: KeySettings = KeySettings()
     """API keys and rates."""
     canary: CanarySettings = CanarySettings()
