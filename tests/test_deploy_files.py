@@ -114,6 +114,12 @@ def test_the_image_runs_as_a_number_and_is_healthy_when_ready() -> None:
     assert f"{STATE_VARIABLE}=/state" in text
 
 
+def test_nothing_tells_others_how_it_is_used() -> None:
+    text = (DEPLOY / "Dockerfile").read_text()
+    assert {"BENTOML_DO_NOT_TRACK=True", "ORT_DISABLE_TELEMETRY=1"} <= set(text.split())
+    assert load("azureml/deployment.yml")["environment_variables"] == {"ORT_DISABLE_TELEMETRY": "1"}
+
+
 def test_mlflow_has_the_version_of_the_lock() -> None:
     found = re.search(r"mlflow==([\d.]+)", (DEPLOY / "mlflow.Dockerfile").read_text())
     assert found is not None
