@@ -288,6 +288,22 @@ def test_a_failing_canary_is_made_good_and_stopped(
     assert "failed" in str(held.stopped)
 
 
+def test_a_canary_is_stopped_here_even_where_the_pointer_cannot_be_written(
+    service: Service, bundles: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = canary(bundles["classification-2"], 1.0)
+    service.lineup("classification", Lineup(champion=variant(bundles["classification"]), canary=bad))
+
+    def refuse(*_: object) -> None:
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr("visionloop.serving.models.change", refuse)
+    with pytest.raises(PermissionError):
+        service.api.fleet.stop_canary("classification", bad.digest, "slow")
+    answer = service.client.post("/v1/classify", files={"image": encoded()})
+    assert answer.json()["model"]["role"] == "champion"
+
+
 def test_feedback(service: Service) -> None:
     id_ = service.client.post("/v1/classify", files={"image": encoded()}).json()["predictions"][0]["id"]
     hostile = "<script>alert('x')</script>"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,24 @@ def test_settings_come_from_the_composed_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="2 settings are wrong") as error:
         load_settings(tmp_path)
     assert "serving.prot: unknown key; did you mean" in str(error.value)
+
+
+def test_a_database_that_cannot_be_opened_does_not_stop_predictions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(front, "_APIS", [])
+    monkeypatch.setattr(front, "_STORE_RETRY_S", 0.02)
+    (tmp_path / "mlruns").mkdir()
+    blocked = tmp_path / "mlruns/predictions.db"
+    blocked.mkdir()
+    api = front.open_api(ServingSettings(), tmp_path)
+    try:
+        assert api.store is None
+        blocked.rmdir()
+        for _ in range(500):
+            if api.store is not None:
+                break
+            time.sleep(0.02)
+        assert api.store is not None
+    finally:
+        api.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -70,6 +71,8 @@ class OnnxGraph:
     """A graph file in ONNX Runtime."""
 
     def __init__(self, path: Path, outputs: Sequence[str], settings: RuntimeSettings) -> None:
+        # The Linux and Windows builds keep a device id and an event database in the home folder unless told not to.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime as ort
 
         providers = ["CPUExecutionProvider"]

@@ -27,9 +27,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from visionloop.artifact import deployment
 from visionloop.artifact.saliency import Floats, Saliency, overlay, saliency
-from visionloop.core.errors import ImageError, near_matches
+from visionloop.core.errors import ImageError, VisionloopError, near_matches
 from visionloop.core.files import read_json, sha256_bytes
 from visionloop.core.images import ImageArray
 from visionloop.monitoring.store import ComparisonRow, FeedbackRow, PredictionRow, PredictionStore, StoreError
@@ -387,11 +386,16 @@ class Api:
         del self._watches[digest]
         metrics.CANARY_STOPPED.labels(task).inc()
         _log.error("canary of %s stopped: %s", task, reason)
-        # The pointer's lock may have to be waited for.
-        work = asyncio.to_thread(
-            deployment.change, self.fleet.pointer, task, lambda held: deployment.stop_canary(held, digest, reason)
-        )
-        self._background(work)
+        self._background(self._stop_canary(task, digest, reason))
+
+    async def _stop_canary(self, task: str, digest: str, reason: str) -> None:
+        try:
+            # The pointer's lock may have to be waited for.
+            await asyncio.to_thread(self.fleet.stop_canary, task, digest, reason)
+        except (OSError, VisionloopError) as error:
+            _log.error(
+                "the canary of %s is stopped in this worker alone, the pointer cannot be written: %s", task, error
+            )
 
     def _mirror(self, task: str, lineup: LiveLineup, told: _Told, jobs: Sequence[Job], ids: Sequence[str]) -> None:
         others = [lineup.shadow] if lineup.shadow is not None else []

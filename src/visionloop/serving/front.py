@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
+import threading
+import time
 from pathlib import Path
 
 import yaml
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from visionloop.core.errors import ConfigError
+from visionloop.core.errors import ConfigError, VisionloopError
 from visionloop.core.settings import parse_settings
 from visionloop.monitoring.store import PredictionStore
+from visionloop.serving import metrics
 from visionloop.serving.api import Api
 from visionloop.serving.guard import Guard
 from visionloop.serving.keys import KeyRing, Role
 from visionloop.serving.problems import Problem, problem_response
 from visionloop.serving.settings import ServingSettings
+
+_log = logging.getLogger(__name__)
 
 PARAMS_VARIABLE = "VISIONLOOP_PARAMS"
 """Environment variable that names another settings file than `params.yaml`."""
@@ -76,9 +82,32 @@ def open_api(settings: ServingSettings, root: Path) -> Api:
     """The API of this process, made on the first call."""
     if not _APIS:
         state = state_root(root)
-        store = PredictionStore.open(settings.store, state) if settings.store.enabled else None
-        _APIS.append(Api(settings, root, state, store))
+        api = Api(settings, root, state, None)
+        if settings.store.enabled and not _open_store(api, settings, state):
+            # Predictions do not wait for a database; they are answered, and not kept until it is there.
+            opener = threading.Thread(target=_keep_opening, args=(api, settings, state), daemon=True)
+            opener.start()
+        _APIS.append(api)
     return _APIS[0]
+
+
+def _open_store(api: Api, settings: ServingSettings, state: Path) -> bool:
+    try:
+        api.store = PredictionStore.open(settings.store, state)
+    except VisionloopError as error:
+        metrics.STORE_OPEN.set(0)
+        _log.error("predictions are not kept: %s", error)
+        return False
+    metrics.STORE_OPEN.set(1)
+    return True
+
+
+def _keep_opening(api: Api, settings: ServingSettings, state: Path) -> None:
+    while not _open_store(api, settings, state):
+        time.sleep(_STORE_RETRY_S)
+
+
+_STORE_RETRY_S = 10.0
 
 
 # BentoML makes the middleware and the service apart from each other; both mean the same API.

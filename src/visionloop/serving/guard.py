@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from visionloop.core.errors import ConfigError
+from visionloop.serving import metrics
 from visionloop.serving.keys import KeyRing, Role, list_keys
 from visionloop.serving.problems import Problem, problem_response
 from visionloop.serving.settings import ServingSettings
@@ -336,6 +337,7 @@ def _dress(headers: Iterable[tuple[bytes, bytes]], added: _Headers, no_store: bo
 
 
 async def _refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+    metrics.REJECTIONS.labels(problem.code).inc()
     if scope["type"] == "websocket":
         # A server expects the connect event to be taken before it is answered.
         await receive()

@@ -36,6 +36,11 @@ AGREEMENT = Histogram(
 LOG_ROWS = Gauge(
     "visionloop_log_rows", "Rows for the prediction store, by fate.", ["fate"], multiprocess_mode="livesum"
 )
+STORE_OPEN = Gauge(
+    "visionloop_store_open",
+    "1 where the prediction store could be opened; 0 where predictions are not kept.",
+    multiprocess_mode="livemin",
+)
 DEPLOYMENT_FAILED = Gauge(
     "visionloop_deployment_failed",
     "1 where the pointer names a bundle that is not served.",

@@ -9,14 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
-from visionloop.artifact.deployment import Deployment, Role, Variant
+from visionloop.artifact.deployment import Deployment, Role, Variant, change, stop_canary
 from visionloop.artifact.predictor import Predictor
 from visionloop.core.errors import BundleError, ImageError, VisionloopError
 from visionloop.core.images import ImageArray, decode_image
@@ -156,6 +156,7 @@ class Fleet:
         self._executor = executor
         self._lineups: Mapping[str, LiveLineup] = MappingProxyType({})
         self._seen: tuple[int, int] | None = None
+        self._stopped: set[str] = set()
         self._stop = threading.Event()
         self._watcher: threading.Thread | None = None
         self.failures: Mapping[str, str] = MappingProxyType({})
@@ -188,6 +189,18 @@ class Fleet:
         if self._watcher is not None:
             self._watcher.join(timeout=5)
 
+    def stop_canary(self, task: str, digest: str, reason: str) -> None:
+        """Take a canary's share away: here at once, everywhere by the pointer.
+
+        Raises:
+            OSError, VisionloopError: the pointer cannot be written; here the canary stays stopped all the same.
+        """
+        self._stopped.add(digest)
+        lineup = self._lineups.get(task)
+        if lineup is not None and lineup.canary is not None and lineup.canary.variant.digest == digest:
+            self._lineups = MappingProxyType({**self._lineups, task: replace(lineup, share=0.0)})
+        change(self._pointer, task, lambda held: stop_canary(held, digest, reason))
+
     def refresh(self) -> bool:
         """Look at the pointer, and swap what changed.
 
@@ -204,6 +217,7 @@ class Fleet:
         except VisionloopError as error:
             _log.error("deployment pointer not followed: %s", error)
             self.failures = MappingProxyType({"pointer": error.what})
+            self.on_change()
             return True
         lineups: dict[str, LiveLineup] = {}
         for task, wanted in deployment.tasks.items():
@@ -214,7 +228,7 @@ class Fleet:
                 continue
             canary = self._load(deployment, task, wanted.canary, "canary", failures)
             shadow = self._load(deployment, task, wanted.shadow, "shadow", failures)
-            share = wanted.canary.share if wanted.canary else 0.0
+            share = wanted.canary.share if wanted.canary and wanted.canary.digest not in self._stopped else 0.0
             lineups[task] = LiveLineup(champion, canary, share, shadow)
         self._lineups = MappingProxyType(lineups)
         self.failures = MappingProxyType(failures)

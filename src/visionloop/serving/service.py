@@ -17,7 +17,10 @@ _SETTINGS = load_settings(_ROOT)
 @bentoml.service(
     name="visionloop",
     workers=_SETTINGS.workers,
-    traffic={"timeout": _SETTINGS.batching.timeout_s + _SETTINGS.upload.body_timeout_s},
+    # BentoML's own limit stands around ours and must not be the shorter: an archive may take long to arrive.
+    traffic={
+        "timeout": _SETTINGS.batching.timeout_s + max(_SETTINGS.upload.body_timeout_s, _SETTINGS.batches.body_timeout_s)
+    },
     resources={"gpu": 1} if _SETTINGS.runtime.device == "cuda" else {},
     logging={"access": {"enabled": False}},
     # BentoML's own request metrics make a series of every path, and cost as much as an inference; ours are served
