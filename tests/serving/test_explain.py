@@ -12,7 +12,7 @@ from PIL import Image
 from tests.serving.conftest import SETTINGS, Service, canary, encoded
 from tests.serving.test_api import problem
 from visionloop.artifact.deployment import Deployment
-from visionloop.serving import api
+from visionloop.serving import explain
 from visionloop.serving.client import Client
 from visionloop.serving.schema import ModelRef
 from visionloop.serving.settings import ServingSettings
@@ -123,25 +123,25 @@ def test_predictions_go_on_and_a_fourth_explanation_is_refused(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, release = threading.Event(), threading.Event()
-    real = api.saliency
+    real = explain.saliency
 
     def slow(*args: object, **options: object) -> object:
         begun.set()
         assert release.wait(20)
         return real(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(api, "saliency", slow)
+    monkeypatch.setattr(explain, "saliency", slow)
     files = {"image": encoded()}
 
     async def scenario() -> tuple[list[httpx.Response], httpx.Response, httpx.Response]:
         transport = httpx.ASGITransport(service.api.app())
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            explain = [asyncio.create_task(client.post("/v1/explain?task=detection", files=files)) for _ in range(4)]
-            refused = await next(asyncio.as_completed(explain))
+            tasks = [asyncio.create_task(client.post("/v1/explain?task=detection", files=files)) for _ in range(4)]
+            refused = await next(asyncio.as_completed(tasks))
             predicted = await client.post("/v1/detect", files=files)
             assert await asyncio.to_thread(begun.wait, 10)
             release.set()
-            return list(await asyncio.gather(*explain)), refused, predicted
+            return list(await asyncio.gather(*tasks)), refused, predicted
 
     explained, refused, predicted = asyncio.run(scenario())
     problem(refused, 503, "overloaded")

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
-from PIL import Image
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ValidationError
 from starlette.applications import Starlette
@@ -27,20 +24,19 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from visionloop.artifact.saliency import Floats, Saliency, overlay, saliency
-from visionloop.core.errors import ImageError, VisionloopError, near_matches
+from visionloop.core.errors import ImageError, VisionloopError
 from visionloop.core.files import read_json, sha256_bytes
-from visionloop.core.images import ImageArray
 from visionloop.monitoring.store import ComparisonRow, FeedbackRow, PredictionRow, PredictionStore, StoreError
 from visionloop.serving import custom_vision, metrics
 from visionloop.serving.batches import MEDIA_TYPES, BatchJobs
 from visionloop.serving.batching import Served
 from visionloop.serving.canary import CanaryWatch
+from visionloop.serving.explain import Explainer
 from visionloop.serving.images import ImageKeeper
-from visionloop.serving.models import Answer, Fleet, Job, LiveLineup, LiveModel, parallel_batches, verbs
+from visionloop.serving.models import Answer, Fleet, Job, LiveLineup, LiveModel, model_ref, parallel_batches, verbs
 from visionloop.serving.openapi import openapi_document
 from visionloop.serving.options import OPTION_NAMES, PredictOptions, parse_options
-from visionloop.serving.problems import Problem, image_problem, problem_response
+from visionloop.serving.problems import Problem, image_problem, json_answer, nothing_serves, problem_response
 from visionloop.serving.schema import FeedbackBody
 from visionloop.serving.settings import ServingSettings
 from visionloop.serving.stream import Stream, session_of
@@ -52,12 +48,6 @@ _log = logging.getLogger(__name__)
 _MAX_JSON = 256 * 1024
 _MAX_MIRRORED = 8
 """Requests mirrored to another model at once; more are not compared, so that a shadow never slows an answer."""
-
-_MAX_EXPLAINED = 3
-"""Explanations at once in a worker: one in work, two waiting."""
-_EXPLAIN_OPTIONS = frozenset({"task"})
-_GRID_SIDE = 32
-"""Longest side of the grid of numbers that stands for a heat in JSON."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 Refusal = Callable[[Problem], Response]
@@ -83,10 +73,9 @@ class Api:
         """`root` holds the deployment pointer, `state` what is written."""
         self._settings = settings
         self._executor = ThreadPoolExecutor(parallel_batches(settings), thread_name_prefix="inference")
-        # A thread of its own: an explanation takes as long as hundreds of predictions, which go on beside it.
-        self._explainer = ThreadPoolExecutor(1, thread_name_prefix="explain")
-        self._explaining = 0
         self.fleet = Fleet(settings, root, self._executor)
+        # A thread of its own: an explanation takes as long as hundreds of predictions, which go on beside it.
+        self._explainer = Explainer(self.fleet, settings)
         self.fleet.on_change = self._changed
         self.store = store
         self.batches = BatchJobs(settings, state, self._champions)
@@ -113,7 +102,7 @@ class Api:
         if self.store is not None:
             self.store.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
-        self._explainer.shutdown(wait=False, cancel_futures=True)
+        self._explainer.close()
 
     def app(self) -> Starlette:
         """The application; its lifespan starts and closes the API where a server runs lifespans."""
@@ -126,7 +115,7 @@ class Api:
             self._route("/metrics", self._metrics, "GET"),
             self._route("/v1/models", self._models, "GET"),
             self._route("/v1/predict", self._predict_all, "POST"),
-            self._route("/v1/explain", self._explain, "POST"),
+            self._route("/v1/explain", self._explainer.answer, "POST"),
             self._route("/v1/batches", self._submit_batch, "POST"),
             self._route("/v1/batches/{id}", self._batch, "GET"),
             self._route("/v1/batches/{id}", self._cancel_batch, "DELETE"),
@@ -190,7 +179,7 @@ class Api:
     async def _readyz(self, _: Request) -> Response:
         if self.fleet.ready:
             return Response("ready\n", media_type="text/plain")
-        raise _nothing_serves("readiness", dict(self.fleet.failures))
+        raise nothing_serves("readiness", dict(self.fleet.failures))
 
     async def _openapi(self, _: Request) -> Response:
         return JSONResponse(openapi_document(self._verbs))
@@ -203,7 +192,7 @@ class Api:
         for task, lineup in self.fleet.lineups.items():
             for live in lineup.models:
                 rows.append(_model_row(task, lineup, live))
-        return _json({"models": rows, "failures": dict(self.fleet.failures)})
+        return json_answer({"models": rows, "failures": dict(self.fleet.failures)})
 
     # -- predictions
 
@@ -211,18 +200,18 @@ class Api:
         async def predict(request: Request) -> Response:
             lineup = self._lineup(task)
             jobs, options = await self._read(request)
-            return _json(await self._answer(request, task, lineup, jobs, options))
+            return json_answer(await self._answer(request, task, lineup, jobs, options))
 
         return predict
 
     async def _predict_all(self, request: Request) -> Response:
         lineups = self.fleet.lineups
         if not lineups:
-            raise _nothing_serves("deployment", dict(self.fleet.failures))
+            raise nothing_serves("deployment", dict(self.fleet.failures))
         jobs, options = await self._read(request)
         answers = [self._answer(request, task, lineup, jobs, options) for task, lineup in lineups.items()]
         results = dict(zip(lineups, await asyncio.gather(*answers), strict=True))
-        return _json({"results": results, "request_id": _request_id(request)})
+        return json_answer({"results": results, "request_id": _request_id(request)})
 
     async def _read(self, request: Request) -> tuple[list[Job], PredictOptions]:
         upload = await read_upload(request, self._settings.upload, options=OPTION_NAMES)
@@ -232,7 +221,7 @@ class Api:
     def _lineup(self, task: str) -> LiveLineup:
         lineup = self.fleet.lineups.get(task)
         if lineup is None:
-            raise _nothing_serves(task, dict(self.fleet.failures))
+            raise nothing_serves(task, dict(self.fleet.failures))
         return lineup
 
     async def _answer(
@@ -253,7 +242,7 @@ class Api:
         now = time.perf_counter()
         self._remember(request, task, told, jobs, ids, predictions, options, now - started)
         return {
-            "model": _model_ref(task, told.live),
+            "model": model_ref(task, told.live),
             "predictions": predictions,
             "timings_ms": {
                 "decode": _ms(max(served.value.decode_s for served in told.served)),
@@ -299,52 +288,6 @@ class Api:
         metrics.STAGE_SECONDS.labels(task, "inference").observe(told.served[0].work_s)
         metrics.BATCH_SIZE.labels(task).observe(told.served[0].batch)
 
-    # -- explanations
-
-    async def _explain(self, request: Request) -> Response:
-        upload = await read_upload(request, self._settings.upload, options=_EXPLAIN_OPTIONS)
-        task = self._explained_task({**request.query_params, **upload.options})
-        if len(upload.images) > 1:
-            raise _one_image(len(upload.images))
-        champion = self._lineup(task).champion
-        with self._room_to_explain():
-            # The queue decodes and refuses as it does for a prediction.
-            served = await champion.answer([Job(upload.images[0].data, upload.images[0].name)])
-            as_json = _prefers_json(request.headers.get("accept", ""))
-            work = partial(_explained, champion, served[0].value.image, self._settings.explain_masks, as_json)
-            return await asyncio.get_running_loop().run_in_executor(self._explainer, work)
-
-    def _explained_task(self, options: dict[str, str]) -> str:
-        deployed = sorted(self.fleet.lineups)
-        for name in options.keys() - _EXPLAIN_OPTIONS:
-            raise _bad_explain_option(name, f"there is no option {name!r:.80}", near_matches(name, _EXPLAIN_OPTIONS))
-        if not deployed:
-            raise _nothing_serves("deployment", dict(self.fleet.failures))
-        task = options.get("task") or (deployed[0] if len(deployed) == 1 else "")
-        if not task:
-            raise _bad_explain_option("task", "several tasks are deployed", "one of " + ", ".join(deployed))
-        if task not in deployed:
-            raise _bad_explain_option("task", f"no task {task!r:.80} is deployed", "one of " + ", ".join(deployed))
-        return task
-
-    @contextmanager
-    def _room_to_explain(self) -> Iterator[None]:
-        if self._explaining >= _MAX_EXPLAINED:
-            raise Problem(
-                503,
-                "overloaded",
-                f"{self._explaining} explanations are under way already",
-                where="queue",
-                expected=f"at most {_MAX_EXPLAINED - 1} explanations waiting",
-                action="try again after the seconds in Retry-After",
-                retry_after=5.0,
-            )
-        self._explaining += 1
-        try:
-            yield
-        finally:
-            self._explaining -= 1
-
     # -- batches
 
     def _champions(self) -> dict[str, LiveModel]:
@@ -353,15 +296,15 @@ class Api:
     async def _submit_batch(self, request: Request) -> Response:
         self.attend()
         job = (await self.batches.submit(request)).answer()
-        return _json(job, 202, {"Location": job["url"]})
+        return json_answer(job, 202, {"Location": job["url"]})
 
     async def _batch(self, request: Request) -> Response:
         job = await asyncio.to_thread(self.batches.state, request.path_params["id"])
-        return _json(job.answer())
+        return json_answer(job.answer())
 
     async def _cancel_batch(self, request: Request) -> Response:
         job = await asyncio.to_thread(self.batches.cancel, request.path_params["id"])
-        return Response(status_code=204) if job is None else _json(job.answer())
+        return Response(status_code=204) if job is None else json_answer(job.answer())
 
     async def _batch_result(self, request: Request) -> Response:
         form = request.query_params.get("form", "csv")
@@ -520,7 +463,7 @@ class Api:
         )
         if not await asyncio.to_thread(self._require_store().add_feedback, row):
             raise _unknown_prediction(feedback.prediction_id)
-        return _json({"prediction_id": feedback.prediction_id, "verdict": feedback.verdict})
+        return json_answer({"prediction_id": feedback.prediction_id, "verdict": feedback.verdict})
 
     async def _prediction(self, request: Request) -> Response:
         id_ = request.path_params["id"]
@@ -528,7 +471,7 @@ class Api:
         if found is None:
             raise _unknown_prediction(id_)
         del found["embedding"]  # bytes, for drift; no JSON has a place for them
-        return _json(found)
+        return json_answer(found)
 
     def _require_store(self) -> PredictionStore:
         if self.store is None:
@@ -541,62 +484,6 @@ class Api:
                 action="ask the operator to switch it on",
             )
         return self.store
-
-
-def _explained(live: LiveModel, image: ImageArray, masks: int, as_json: bool) -> Response:
-    predictor = live.predictor
-    found = saliency(predictor, image, masks=masks)
-    if as_json:
-        return _json(
-            {
-                "task": predictor.task.name,
-                "model": _model_ref(predictor.task.name, live),
-                "prediction": found.reference.to_record(predictor.classes),
-                "grid": _grid(found),
-            }
-        )
-    buffer = io.BytesIO()
-    # Photographs hardly get smaller by trying harder, only slower.
-    overlay(image, found.heat).save(buffer, "PNG", compress_level=1)
-    return Response(buffer.getvalue(), media_type="image/png")
-
-
-def _grid(found: Saliency) -> list[list[float]]:
-    height, width = found.heat.shape
-    factor = min(1.0, _GRID_SIDE / max(height, width))
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    means: Floats = np.asarray(Image.fromarray(found.heat).resize(size, Image.Resampling.BOX))
-    return [[round(value, 4) for value in row] for row in means.astype(np.float64).tolist()]
-
-
-def _prefers_json(accept: str) -> bool:
-    """Whether an Accept header (RFC 9110, section 12.5.1) ranks JSON above PNG, which is what we send else."""
-    items = (item.split(";") for item in accept.split(","))
-    ranges = [(kind.strip().lower(), parameters) for kind, *parameters in items]
-    return _rank("application/json", ranges) > _rank("image/png", ranges)
-
-
-def _rank(media_type: str, ranges: Sequence[tuple[str, list[str]]]) -> tuple[float, int]:
-    """Quality and exactness of the most exact range that matches; (0, 0) where none does or it is refused."""
-    names = ("*/*", media_type.partition("/")[0] + "/*", media_type)
-    found = [(names.index(kind) + 1, _quality(parameters)) for kind, parameters in ranges if kind in names]
-    exactness, quality = max(found, default=(0, 0.0))
-    return (quality, exactness) if quality > 0 else (0.0, 0)
-
-
-def _quality(parameters: Sequence[str]) -> float:
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip().lower() == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
-    return 1.0
-
-
-def _model_ref(task: str, live: LiveModel) -> dict[str, str]:
-    return {"task": task, "name": live.variant.model, "version": live.variant.version, "role": live.role}
 
 
 def _model_row(task: str, lineup: LiveLineup, live: LiveModel) -> dict[str, Any]:
@@ -664,10 +551,6 @@ def _refuse(problem: Problem, refusal: Refusal) -> Response:
     return refusal(problem)
 
 
-def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(value), status, headers, media_type="application/json")
-
-
 def _ms(seconds: float) -> float:
     return round(1000 * seconds, 3)
 
@@ -703,41 +586,6 @@ async def _no_such_route(request: Request, error: HTTPException) -> Response:
         action="correct the method or path",
     )
     return problem_response(problem, error.headers)
-
-
-def _one_image(count: int) -> Problem:
-    return Problem(
-        400,
-        "too_many_images",
-        f"the form has {count} images",
-        where="request body",
-        expected="one image to explain",
-        action="send a request for each image",
-    )
-
-
-def _bad_explain_option(name: str, what: str, expected: str) -> Problem:
-    return Problem(
-        400,
-        "bad_option",
-        what,
-        where=f"option {name:.80}",
-        expected=expected,
-        action="correct the option, or leave out what is not known",
-    )
-
-
-def _nothing_serves(where: str, failures: dict[str, str]) -> Problem:
-    reason = "; ".join(f"{slot}: {text}" for slot, text in failures.items())
-    return Problem(
-        503,
-        "not_deployed",
-        f"no model serves ({reason})" if reason else "no model serves",
-        where=where,
-        expected="a deployed champion",
-        action="promote a model: visionloop promote MODEL, or visionloop deploy MODEL",
-        retry_after=5.0,
-    )
 
 
 def _unknown_prediction(id_: str) -> Problem:

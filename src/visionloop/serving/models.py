@@ -293,3 +293,8 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_ino
+
+
+def model_ref(task: str, live: LiveModel) -> dict[str, str]:
+    """The model as answers name it."""
+    return {"task": task, "name": live.variant.model, "version": live.variant.version, "role": live.role}

@@ -1,4 +1,4 @@
-"""Refusals of the API as problem documents (RFC 9457), with the four facts every error of ours has."""
+"""Answers of the API as JSON, and refusals as problem documents (RFC 9457) with the four facts of our errors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from starlette.responses import JSONResponse
+import orjson
+from starlette.responses import JSONResponse, Response
 
 from visionloop.core.errors import ImageError, VisionloopError
 
@@ -81,3 +82,22 @@ def problem_response(problem: Problem, headers: Mapping[str, str] | None = None)
     if problem.retry_after is not None:
         sent["Retry-After"] = str(max(1, math.ceil(problem.retry_after)))
     return JSONResponse(problem.document(), problem.status, sent, media_type=MEDIA_TYPE)
+
+
+def nothing_serves(where: str, failures: Mapping[str, str]) -> Problem:
+    """503 where no model is deployed; `failures` say why."""
+    reason = "; ".join(f"{slot}: {text}" for slot, text in failures.items())
+    return Problem(
+        503,
+        "not_deployed",
+        f"no model serves ({reason})" if reason else "no model serves",
+        where=where,
+        expected="a deployed champion",
+        action="promote a model: visionloop promote MODEL, or visionloop deploy MODEL",
+        retry_after=5.0,
+    )
+
+
+def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A value as a JSON response."""
+    return Response(orjson.dumps(value), status, headers, media_type="application/json")

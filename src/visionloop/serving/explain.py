@@ -1,0 +1,166 @@
+"""`/v1/explain`: which parts of an image an answer rests on, worked out beside the predictions."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+
+import numpy as np
+from PIL import Image
+from starlette.requests import Request
+from starlette.responses import Response
+
+from visionloop.artifact.saliency import Floats, Saliency, overlay, saliency
+from visionloop.core.errors import near_matches
+from visionloop.core.images import ImageArray
+from visionloop.serving.models import Fleet, Job, LiveModel, model_ref
+from visionloop.serving.problems import Problem, json_answer, nothing_serves
+from visionloop.serving.settings import ServingSettings
+from visionloop.serving.upload import read_upload
+
+_MAX_EXPLAINED = 3
+"""Explanations at once in a worker: one in work, two waiting."""
+_OPTIONS = frozenset({"task"})
+_GRID_SIDE = 32
+"""Longest side of the grid of numbers that stands for a heat in JSON."""
+
+
+class Explainer:
+    """Explanations of one worker, one at a time, in a thread of its own."""
+
+    def __init__(self, fleet: Fleet, settings: ServingSettings) -> None:
+        self._fleet = fleet
+        self._settings = settings
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="explain")
+        self._explaining = 0
+
+    def close(self) -> None:
+        """Begin no more; may be called twice."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    async def answer(self, request: Request) -> Response:
+        """One image's picture, or its numbers.
+
+        Raises:
+            Problem, ImageError: refused.
+        """
+        upload = await read_upload(request, self._settings.upload, options=_OPTIONS)
+        task = self._task({**request.query_params, **upload.options})
+        if len(upload.images) > 1:
+            raise _one_image(len(upload.images))
+        champion = self._fleet.lineups[task].champion
+        with self._room():
+            # The queue decodes and refuses as it does for a prediction.
+            served = await champion.answer([Job(upload.images[0].data, upload.images[0].name)])
+            as_json = _prefers_json(request.headers.get("accept", ""))
+            work = partial(_explained, champion, served[0].value.image, self._settings.explain_masks, as_json)
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    def _task(self, options: dict[str, str]) -> str:
+        deployed = sorted(self._fleet.lineups)
+        for name in options.keys() - _OPTIONS:
+            raise _bad_option(name, f"there is no option {name!r:.80}", near_matches(name, _OPTIONS))
+        if not deployed:
+            raise nothing_serves("deployment", dict(self._fleet.failures))
+        task = options.get("task") or (deployed[0] if len(deployed) == 1 else "")
+        if not task:
+            raise _bad_option("task", "several tasks are deployed", "one of " + ", ".join(deployed))
+        if task not in deployed:
+            raise _bad_option("task", f"no task {task!r:.80} is deployed", "one of " + ", ".join(deployed))
+        return task
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        if self._explaining >= _MAX_EXPLAINED:
+            raise Problem(
+                503,
+                "overloaded",
+                f"{self._explaining} explanations are under way already",
+                where="queue",
+                expected=f"at most {_MAX_EXPLAINED - 1} explanations waiting",
+                action="try again after the seconds in Retry-After",
+                retry_after=5.0,
+            )
+        self._explaining += 1
+        try:
+            yield
+        finally:
+            self._explaining -= 1
+
+
+def _explained(live: LiveModel, image: ImageArray, masks: int, as_json: bool) -> Response:
+    predictor = live.predictor
+    found = saliency(predictor, image, masks=masks)
+    if as_json:
+        return json_answer(
+            {
+                "task": predictor.task.name,
+                "model": model_ref(predictor.task.name, live),
+                "prediction": found.reference.to_record(predictor.classes),
+                "grid": _grid(found),
+            }
+        )
+    buffer = io.BytesIO()
+    # Photographs hardly get smaller by trying harder, only slower.
+    overlay(image, found.heat).save(buffer, "PNG", compress_level=1)
+    return Response(buffer.getvalue(), media_type="image/png")
+
+
+def _grid(found: Saliency) -> list[list[float]]:
+    height, width = found.heat.shape
+    factor = min(1.0, _GRID_SIDE / max(height, width))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    means: Floats = np.asarray(Image.fromarray(found.heat).resize(size, Image.Resampling.BOX))
+    return [[round(value, 4) for value in row] for row in means.astype(np.float64).tolist()]
+
+
+def _prefers_json(accept: str) -> bool:
+    """Whether an Accept header (RFC 9110, section 12.5.1) ranks JSON above PNG, which is what we send else."""
+    items = (item.split(";") for item in accept.split(","))
+    ranges = [(kind.strip().lower(), parameters) for kind, *parameters in items]
+    return _rank("application/json", ranges) > _rank("image/png", ranges)
+
+
+def _rank(media_type: str, ranges: Sequence[tuple[str, list[str]]]) -> tuple[float, int]:
+    """Quality and exactness of the most exact range that matches; (0, 0) where none does or it is refused."""
+    names = ("*/*", media_type.partition("/")[0] + "/*", media_type)
+    found = [(names.index(kind) + 1, _quality(parameters)) for kind, parameters in ranges if kind in names]
+    exactness, quality = max(found, default=(0, 0.0))
+    return (quality, exactness) if quality > 0 else (0.0, 0)
+
+
+def _quality(parameters: Sequence[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def _one_image(count: int) -> Problem:
+    return Problem(
+        400,
+        "too_many_images",
+        f"the form has {count} images",
+        where="request body",
+        expected="one image to explain",
+        action="send a request for each image",
+    )
+
+
+def _bad_option(name: str, what: str, expected: str) -> Problem:
+    return Problem(
+        400,
+        "bad_option",
+        what,
+        where=f"option {name:.80}",
+        expected=expected,
+        action="correct the option, or leave out what is not known",
+    )
