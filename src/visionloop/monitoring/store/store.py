@@ -1,0 +1,295 @@
+"""The store as the rest of the program uses it: log, look up, count, prune."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Self, TypeVar, get_args
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+from sqlalchemy.dialects import postgresql, sqlite
+
+from visionloop.monitoring.settings import StoreSettings
+from visionloop.monitoring.store.engine import make_engine, parse_url, prepare
+from visionloop.monitoring.store.errors import StoreError, reason_of, row_is_unfit, store_errors, unavailable
+from visionloop.monitoring.store.rows import (
+    ComparisonRow,
+    FeedbackRow,
+    PredictionRow,
+    Row,
+    Verdict,
+    as_stored,
+    values_of,
+)
+from visionloop.monitoring.store.tables import COMPARISONS, FEEDBACK, PREDICTIONS
+from visionloop.monitoring.store.writer import Writer
+
+_log = logging.getLogger(__name__)
+
+_PRUNE_CHUNK = 1000
+
+_T = TypeVar("_T")
+
+
+class PredictionStore:
+    """Predictions, feedback and comparisons in a database; one instance in each process, for all its threads.
+
+    `log` and `log_comparison` may be called on an event loop; everything else waits for the database.
+    """
+
+    def __init__(self, engine: sa.Engine, settings: StoreSettings, where: str) -> None:
+        """Start the writer on a migrated database; use `open`."""
+        self._engine = engine
+        self._settings = settings
+        self._where = where
+        self._writer = Writer(self._save, settings)
+
+    @classmethod
+    def open(cls, settings: StoreSettings, root: Path) -> Self:
+        """Open the database; creates or migrates it where needed, one process at a time.
+
+        Args:
+            settings: Where, and how much may wait in memory.
+            root: The project's folder, for a relative SQLite path.
+
+        Raises:
+            StoreError: the URL is no such database, it cannot be used, or a newer version made it.
+        """
+        url, path = parse_url(settings.url, root)
+        where = f"SQLite database {path.name}" if path else url.set(query={}).render_as_string(hide_password=True)
+        engine = make_engine(url, path, settings.timeout_s)
+        try:
+            with store_errors(where, "opened"):
+                prepare(engine, path, where)
+        except StoreError:
+            engine.dispose()
+            raise
+        return cls(engine, settings, where)
+
+    @property
+    def pending(self) -> int:
+        """Rows in memory, not yet in the database."""
+        return self._writer.pending
+
+    @property
+    def written(self) -> int:
+        """Rows this process has written through `log` and `log_comparison`."""
+        return self._writer.written
+
+    @property
+    def dropped(self) -> int:
+        """Rows this process has lost: the queue was full, the database was away, or the row was unfit."""
+        return self._writer.refused + self._writer.lost
+
+    def log(self, row: PredictionRow) -> None:
+        """Hand over a prediction; never waits for the database and never raises."""
+        self._writer.put(row)
+
+    def log_comparison(self, row: ComparisonRow) -> None:
+        """Hand over a comparison, after the prediction it belongs to; never waits and never raises."""
+        self._writer.put(row)
+
+    def flush(self, timeout_s: float = 5.0) -> bool:
+        """Wait until what is pending now has been written.
+
+        Returns:
+            False when that took longer than `timeout_s`, or rows were lost meanwhile.
+        """
+        return self._writer.flush(timeout_s)
+
+    def close(self) -> None:
+        """Write what is pending, for at most five seconds; what then remains is dropped."""
+        self._writer.close()
+        self._engine.dispose()
+
+    def prediction(self, id: str) -> dict[str, Any] | None:
+        """The prediction with its `feedback`, a list with the oldest first; None when the id is unknown.
+
+        An id this process does not know is looked for again after twice `flush_s`: another worker
+        may hold it in memory.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        with store_errors(self._where, "read"):
+            return self._twice(lambda: self._find(id))
+
+    def add_feedback(self, row: FeedbackRow) -> bool:
+        """Commit feedback; the same key's earlier feedback on this prediction is replaced.
+
+        Returns:
+            False when the prediction is unknown, also to a second look after twice `flush_s`.
+
+        Raises:
+            StoreError: the database cannot be written.
+        """
+        if self._writer.waiting(row.prediction_id):
+            self.flush(self._settings.timeout_s)
+            if self._writer.waiting(row.prediction_id):
+                raise unavailable(self._where, "written", "its prediction is still waiting to be written")
+        with store_errors(self._where, "written"):
+            return self._twice(lambda: self._replace_feedback(row))
+
+    def recent(
+        self,
+        *,
+        task: str,
+        since: datetime,
+        until: datetime | None = None,
+        digest: str | None = None,
+        limit: int = 10_000,
+    ) -> list[dict[str, Any]]:
+        """Stored predictions of a task, newest first, in every variant.
+
+        Args:
+            task: Name of the task.
+            since: Earliest, included.
+            until: Latest, excluded.
+            digest: Only this bundle's.
+            limit: Most rows.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        table = PREDICTIONS.c
+        query = sa.select(PREDICTIONS).where(table.task == task, table.created_at >= since)
+        if until is not None:
+            query = query.where(table.created_at < until)
+        if digest is not None:
+            query = query.where(table.digest == digest)
+        return self._read(query.order_by(table.created_at.desc(), table.id).limit(limit))
+
+    def comparisons(self, *, digest: str, since: datetime, limit: int = 10_000) -> list[dict[str, Any]]:
+        """Comparisons with the shadow `digest` since `since` (included), newest first.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        table = COMPARISONS.c
+        query = sa.select(COMPARISONS).where(table.digest == digest, table.created_at >= since)
+        return self._read(query.order_by(table.created_at.desc(), table.prediction_id).limit(limit))
+
+    def counts(self, *, task: str, since: datetime) -> dict[str, Any]:
+        """How often what was answered since `since`; a shadow's predictions answer nobody and are left out.
+
+        Returns:
+            `total`; `by_class` without predictions that found nothing; `by_version`; and `feedback`,
+            by verdict, on these predictions.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        table = PREDICTIONS.c
+        answered = (table.task == task, table.created_at >= since, table.variant != "shadow")
+
+        def grouped(column: sa.ColumnElement[Any], source: sa.FromClause = PREDICTIONS) -> dict[str, int]:
+            query = sa.select(column, sa.func.count()).select_from(source).where(*answered).group_by(column)
+            return {name: count for name, count in connection.execute(query.order_by(column)) if name is not None}
+
+        with store_errors(self._where, "read"), self._engine.connect() as connection:
+            by_version = grouped(table.version)
+            verdicts = grouped(FEEDBACK.c.verdict, FEEDBACK.join(PREDICTIONS))
+            return {
+                "total": sum(by_version.values()),
+                "by_class": grouped(table.top_class),
+                "by_version": by_version,
+                "feedback": {verdict: verdicts.get(verdict, 0) for verdict in get_args(Verdict)},
+            }
+
+    def prune(self, now: datetime) -> int:
+        """Delete the predictions older than `retention_days`, with their feedback and comparisons.
+
+        Returns:
+            Number of predictions deleted.
+
+        Raises:
+            StoreError: the database cannot be written.
+        """
+        limit = now - timedelta(days=self._settings.retention_days)
+        with store_errors(self._where, "written"):
+            with self._engine.connect() as connection:
+                tasks = connection.scalars(sa.select(PREDICTIONS.c.task).distinct()).all()
+            # Task by task, because that is what the index begins with.
+            return sum(self._prune_task(task, limit) for task in tasks)
+
+    def _prune_task(self, task: str, limit: datetime) -> int:
+        table = PREDICTIONS.c
+        old = sa.select(table.id).where(table.task == task, table.created_at < limit).limit(_PRUNE_CHUNK)
+        total = 0
+        while True:
+            with self._engine.begin() as connection:
+                deleted = connection.execute(sa.delete(PREDICTIONS).where(table.id.in_(old))).rowcount
+            total += deleted
+            if deleted < _PRUNE_CHUNK:
+                return total
+            time.sleep(0.01)  # let the writers in: SQLite has no queue for its lock
+
+    def _twice(self, look: Callable[[], _T]) -> _T:
+        found = look()
+        if not found:
+            time.sleep(2 * self._settings.flush_s)
+            found = look()
+        return found
+
+    def _find(self, id: str) -> dict[str, Any] | None:
+        # Memory first: a row leaves it only when it is in the database.
+        if (row := self._writer.waiting(id)) is not None:
+            return as_stored(row) | {"feedback": []}
+        said = sa.select(FEEDBACK).where(FEEDBACK.c.prediction_id == id)
+        with self._engine.connect() as connection:
+            found = connection.execute(sa.select(PREDICTIONS).where(PREDICTIONS.c.id == id)).mappings().first()
+            if found is None:
+                return None
+            feedback = connection.execute(said.order_by(FEEDBACK.c.created_at, FEEDBACK.c.id)).mappings().all()
+        return _plain(found) | {"feedback": [_plain(item) | {"key_id": item["key_id"] or None} for item in feedback]}
+
+    def _replace_feedback(self, row: FeedbackRow) -> bool:
+        values = values_of(row) | {"key_id": row.key_id or ""}
+        replaced = {name: values[name] for name in ("created_at", "verdict", "label", "note")}
+        statement = self._insert(FEEDBACK).values(values)
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(
+                    statement.on_conflict_do_update(index_elements=["prediction_id", "key_id"], set_=replaced)
+                )
+        except exc.IntegrityError:
+            return False  # the foreign key: every other constraint is kept by the row and by the update
+        return True
+
+    def _read(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
+        with store_errors(self._where, "read"), self._engine.connect() as connection:
+            return [_plain(row) for row in connection.execute(query).mappings()]
+
+    def _save(self, rows: list[Row]) -> int:
+        """Write a batch; returns how many rows of it are unfit. Raises what the database's state causes."""
+        try:
+            self._write(rows)
+        except Exception as error:
+            if not row_is_unfit(error):
+                raise
+            if len(rows) > 1:
+                return sum(self._save([row]) for row in rows)
+            _log.warning("the prediction store refuses a row: %s", reason_of(error))
+            return 1
+        return 0
+
+    def _write(self, rows: list[Row]) -> None:
+        groups: tuple[tuple[sa.Table, type[Row]], ...] = ((PREDICTIONS, PredictionRow), (COMPARISONS, ComparisonRow))
+        with self._engine.begin() as connection:
+            for table, kind in groups:
+                values = [values_of(row) for row in rows if isinstance(row, kind)]
+                if values:
+                    # A batch that is tried again may have been committed the first time.
+                    connection.execute(self._insert(table).on_conflict_do_nothing(), values)
+
+    def _insert(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+        return sqlite.insert(table) if self._engine.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def _plain(row: sa.RowMapping) -> dict[str, Any]:
+    # SQLAlchemy's names are a subclass of str, which strict JSON writers refuse.
+    return {str(name): value for name, value in row.items()}

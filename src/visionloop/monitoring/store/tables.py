@@ -1,0 +1,79 @@
+"""The tables as SQLAlchemy sees them; the migrations create them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+from visionloop.monitoring.store.rows import utc
+
+
+class _UtcDateTime(sa.TypeDecorator[datetime]):
+    """UTC in and out. SQLite keeps text without a zone, which compares right only because it is always UTC."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else utc(value)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+METADATA = sa.MetaData()
+_JSON = sa.JSON(none_as_null=True)
+
+PREDICTIONS = sa.Table(
+    "predictions",
+    METADATA,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("created_at", _UtcDateTime, nullable=False),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("variant", sa.Text, nullable=False),
+    sa.Column("request_id", sa.Text, nullable=False),
+    sa.Column("key_id", sa.Text),
+    sa.Column("image_sha256", sa.Text, nullable=False),
+    sa.Column("width", sa.Integer, nullable=False),
+    sa.Column("height", sa.Integer, nullable=False),
+    sa.Column("image_bytes", sa.Integer, nullable=False),
+    sa.Column("result", _JSON, nullable=False),
+    sa.Column("top_class", sa.Text),
+    sa.Column("confidence", sa.Double),
+    sa.Column("features", _JSON),
+    sa.Column("embedding", sa.LargeBinary),
+    sa.Column("latency_ms", sa.Double, nullable=False),
+    sa.Index("ix_predictions_task", "task", "created_at"),
+    sa.Index("ix_predictions_digest", "digest", "created_at"),
+)
+
+FEEDBACK = sa.Table(
+    "feedback",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("prediction_id", sa.Text, sa.ForeignKey("predictions.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("created_at", _UtcDateTime, nullable=False),
+    sa.Column("verdict", sa.Text, nullable=False),
+    sa.Column("label", _JSON),
+    sa.Column("note", sa.Text),
+    # Empty for nobody: NULLs would all be distinct in the constraint below.
+    sa.Column("key_id", sa.Text, nullable=False),
+    sa.UniqueConstraint("prediction_id", "key_id", name="uq_feedback_prediction_key"),
+)
+
+COMPARISONS = sa.Table(
+    "comparisons",
+    METADATA,
+    sa.Column("prediction_id", sa.Text, sa.ForeignKey("predictions.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("created_at", _UtcDateTime, nullable=False),
+    sa.Column("agreement", sa.Double, nullable=False),
+    sa.Column("details", _JSON, nullable=False),
+    sa.Index("ix_comparisons_digest", "digest", "created_at"),
+)
