@@ -32,6 +32,7 @@ def main() -> None:
     console.print("  visionloop models")
     for name in tasks:
         console.print(f"  visionloop predict --model {name} --out predictions IMAGES...")
+    console.print("  visionloop serve        # the same over HTTP")
 
 
 def _select(config: Config, task: str) -> Config:

@@ -278,11 +278,32 @@ def serve(host: str | None, port: int | None, bentoml_options: Sequence[str]) ->
             expected="the extra `serve`",
             action="install visionloop[serve]",
         )
-    for task, lineup in Deployment.read(root / settings.pointer).tasks.items():
+    _require_free_port(host, port)
+    lineups = Deployment.read(root / settings.pointer).tasks
+    for task, lineup in lineups.items():
         click.echo(f"{task}: {describe(lineup)}")
+    if not lineups:
+        click.echo("nothing is deployed yet; the service answers 503 until a model is promoted", err=True)
     click.echo(f"http://{host}:{port}  (routes: /openapi.json; stop with Ctrl-C)")
     target = "visionloop.serving.service:VisionLoop"
     os.execv(program, [program, "serve", target, "--host", host, "--port", str(port), *bentoml_options])
+
+
+def _require_free_port(host: str, port: int) -> None:
+    import socket
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), port))
+        except OSError as error:
+            raise VisionloopError(
+                f"cannot listen there ({error.strerror})",
+                where=f"{host}:{port}",
+                expected="an address of this machine and a free port",
+                action="stop what listens there, or choose another: visionloop serve --port PORT",
+            ) from None
 
 
 @main.group()

@@ -193,7 +193,7 @@ def _compose(folder: Path, overrides: Sequence[str]) -> dict[str, Any]:
         with hydra.initialize_config_dir(str(folder.resolve()), version_base="1.3"):
             composed = hydra.compose("config", overrides=list(overrides))
             values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise ConfigError(
             " ".join(lines)[:600],

@@ -1,4 +1,4 @@
-"""What stands before BentoML's own application: the guard, then our routes; BentoML keeps health."""
+"""What stands before BentoML's own application: the guard, then our routes; BentoML keeps `/livez`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PARAMS_VARIABLE = "VISIONLOOP_PARAMS"
 STATE_VARIABLE = "VISIONLOOP_STATE"
 """Environment variable that names a folder for the prediction store, images and keys, such as a volume."""
 
-_BENTO_PATHS = frozenset({"/livez", "/readyz", "/healthz"})
+_BENTO_PATHS = frozenset({"/livez", "/healthz"})
 _PUBLIC = frozenset({"/livez", "/readyz", "/healthz", "/openapi.json"})
 
 
@@ -115,7 +115,7 @@ _APIS: list[Api] = []
 
 
 class Front:
-    """ASGI middleware: guards everything, answers our routes, leaves BentoML its health routes."""
+    """ASGI middleware: guards everything, answers our routes, leaves BentoML its `/livez`."""
 
     def __init__(self, app: ASGIApp, settings: ServingSettings, root: Path) -> None:
         self._bento = app
