@@ -44,7 +44,7 @@ def call(folder: Path, *command: str, expect: int | None = 0) -> str:
         stdout and stderr.
     """
     environment = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=560)
     output = done.stdout + done.stderr
     assert expect is None or done.returncode == expect, output
     assert "Traceback" not in output, output
