@@ -59,6 +59,8 @@ torch.set_num_threads(1)
 root = Path(sys.argv[1])
 if sys.argv[4:]:
     # Ctrl-C in the middle, whatever the machine's speed.
+    # A shell's background jobs ignore the signal, and pass that on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     row_written = History.on_train_epoch_end
     def interrupt(self, trainer, module):
         row_written(self, trainer, module)
