@@ -31,8 +31,8 @@ class ClassificationLearner(Learner):
         recipe: Recipe,
     ) -> None:
         self.module = build_model(model, num_classes).to(memory_format=torch.channels_last)
+        self._smoothing, self._mirror = model.label_smoothing, model.mirror_average
         require_input_size(self.graph, recipe, model.architecture)
-        self._smoothing = model.label_smoothing
         self._augmenter = Augmenter(augment, recipe)
 
     def target(self, sample: Sample, placement: Placement) -> int:  # noqa: ARG002
@@ -54,22 +54,27 @@ class ClassificationLearner(Learner):
 
     def graph(self) -> nn.Module:
         """uint8 [N,H,W,3] to logits [N,C] and embedding [N,D], the head's input."""
-        return _Graph(self.module)
+        return _Graph(self.module, mirror=self._mirror)
 
 
 class _Graph(nn.Module):
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, *, mirror: bool) -> None:
         super().__init__()
         self.network = network
+        self.mirror = mirror
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         inputs: list[torch.Tensor] = []
         # Every architecture has its own way to its head; what enters the head is the embedding for all.
+        # One pass over both views, in a batch twice as long: the network is in the exported graph only once.
+        views = torch.cat([images, images.flip(2)]) if self.mirror else images
         hook = head_of(self.network)[1].register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
         try:
-            logits = self.network(normalise(images))
+            logits = self.network(normalise(views))
         finally:
             hook.remove()
         embedding = inputs[0]
+        if self.mirror:
+            logits, embedding = (part.unflatten(0, (2, -1)).mean(0) for part in (logits, embedding))
         # SqueezeNet's head is a convolution; its input still has two axes of space.
         return logits, embedding.mean(dim=(2, 3)) if embedding.ndim == 4 else embedding

@@ -36,6 +36,9 @@ class ClassificationModelSettings(Settings):
     """A torchvision weights enum such as `ResNet18_Weights.IMAGENET1K_V1` (fetched), or a local state dict file."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of the target spread over all classes (Szegedy et al. 2016)."""
+    mirror_average: bool = False
+    """Average the logits of an image and its mirror image, in the exported model too: better, at twice the cost.
+    Wrong, as `augment.flip` is, for digits, letters and signs."""
 
 
 class ClassificationAugmentSettings(Settings):
