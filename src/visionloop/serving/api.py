@@ -36,6 +36,7 @@ from visionloop.serving.images import ImageKeeper
 from visionloop.serving.models import Answer, Fleet, Job, LiveLineup, LiveModel, model_ref, parallel_batches, verbs
 from visionloop.serving.openapi import openapi_document
 from visionloop.serving.options import OPTION_NAMES, PredictOptions, parse_options
+from visionloop.serving.page import Page
 from visionloop.serving.problems import Problem, image_problem, json_answer, nothing_serves, problem_response
 from visionloop.serving.schema import FeedbackBody
 from visionloop.serving.settings import ServingSettings
@@ -124,6 +125,7 @@ class Api:
             self._route("/v1/predictions/{id}", self._prediction, "GET"),
             WebSocketRoute("/v1/stream", Stream(self.fleet, self._settings).serve),
             self._route(custom_vision.ROUTE, self._custom_vision.answer, "POST", custom_vision.refusal),
+            *Page().routes(),
         ]
 
         @asynccontextmanager
