@@ -109,7 +109,7 @@ def serving(server: str, command: list[str], folder: Path, bundle: Path) -> Iter
     environment = os.environ | {
         "BENCH_BUNDLE": str(bundle),
         "VISIONLOOP_PARAMS": str(home / "params.yaml"),
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "src"))),
         "OMP_NUM_THREADS": "1",
         "BENTOML_DO_NOT_TRACK": "True",
     }

@@ -93,15 +93,15 @@ class Batcher(Generic[Item, Answer]):
             self._runners.add(runner)
             runner.add_done_callback(self._runners.discard)
         futures = [entry.future for entry in entries]
+        timer = loop.call_later(self._settings.timeout_s, _expire, futures, self._settings.timeout_s)
         try:
-            async with asyncio.timeout(self._settings.timeout_s):
-                return await asyncio.gather(*futures)
-        except TimeoutError:
-            raise _too_late(self._settings.timeout_s) from None
+            return [await future for future in futures]
         finally:
+            timer.cancel()
             # Whoever is no longer waited for is not worked on.
             for future in futures:
-                future.cancel()
+                if not future.cancel() and not future.cancelled():
+                    future.exception()  # asked for, so that asyncio does not report it as forgotten
 
     def _require_room(self, count: int) -> None:
         # A request larger than the whole queue is let in when nothing else waits: it could never be served else.
@@ -142,6 +142,12 @@ class Batcher(Generic[Item, Answer]):
             if not entry.future.done():
                 batch.append(entry)
         return batch
+
+
+def _expire(futures: Sequence[asyncio.Future[Served[Answer]]], timeout_s: float) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(_too_late(timeout_s))
 
 
 def _too_late(seconds: float) -> Problem:

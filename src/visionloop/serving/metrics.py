@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -48,6 +49,33 @@ DEPLOYMENT_FAILED = Gauge(
     multiprocess_mode="livemax",
 )
 CANARY_STOPPED = Counter("visionloop_canary_stopped", "Canaries whose share the service took away.", ["task"])
+
+
+class ModelMeters:
+    """The series of one model: looking a series up by its labels costs more than counting."""
+
+    def __init__(self, task: str, version: str, role: str) -> None:
+        self.images = IMAGES.labels(task, version, role)
+        self._decode, self._queued = STAGE_SECONDS.labels(task, "decode"), STAGE_SECONDS.labels(task, "queue")
+        self._inference = STAGE_SECONDS.labels(task, "inference")
+        self._batch, self._waiting = BATCH_SIZE.labels(task), QUEUE.labels(task, role)
+        self._confidence = CONFIDENCE.labels(task, version)
+        self._class_of = functools.cache(functools.partial(CLASSES.labels, task, version))
+
+    def image(self, *, decode_s: float, queue_s: float, top: tuple[str, float] | None) -> None:
+        """Count an answered image; `top` is the class that stands out, with its score."""
+        self._decode.observe(decode_s)
+        self._queued.observe(queue_s)
+        self._class_of(top[0] if top else "").inc()
+        if top:
+            self._confidence.observe(top[1])
+
+    def request(self, *, images: int, waiting: int, work_s: float, batch: int) -> None:
+        """Count a request for so many images, whose last was in a batch of `batch` that took `work_s`."""
+        self.images.inc(images)
+        self._waiting.set(waiting)
+        self._inference.observe(work_s)
+        self._batch.observe(batch)
 
 
 def exposition() -> bytes:

@@ -21,6 +21,7 @@ from visionloop.artifact.predictor import Predictor
 from visionloop.core.errors import BundleError, ImageError, VisionloopError
 from visionloop.core.images import ImageArray, decode_image
 from visionloop.serving.batching import Batcher, Served
+from visionloop.serving.metrics import ModelMeters
 from visionloop.serving.settings import ServingSettings
 from visionloop.task import Prediction, load_task
 
@@ -58,6 +59,7 @@ class LiveModel:
         variant: Which one.
         role: What for.
         predictor: Answers.
+        meters: Count what it answers.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class LiveModel:
         self.variant = variant
         self.role: Role = role
         self.predictor = predictor
+        self.meters = ModelMeters(predictor.task.name, variant.version, role)
         self._max_pixels = settings.upload.max_pixels
         self._batcher = Batcher(self._work, settings.batching, executor, parallel=parallel_batches(settings))
 
