@@ -246,7 +246,7 @@ class AlertStore:
         """Messages by state."""
         table = ALERT_MESSAGES.c
         with store_errors(self.where, "read"), self.engine.connect() as connection:
-            found = connection.execute(sa.select(table.state, sa.func.count()).group_by(table.state)).tuples().all()
+            found = connection.execute(sa.select(table.state, sa.func.count()).group_by(table.state)).all()
         return {"pending": 0, "sent": 0, "given_up": 0} | {str(state): count for state, count in found}
 
     # -- samples of counters

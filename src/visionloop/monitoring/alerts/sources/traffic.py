@@ -74,7 +74,7 @@ class TrafficSource:
         since = now - timedelta(seconds=rule.window_s)
         newest = FEEDBACK.c.created_at.desc(), FEEDBACK.c.id.desc()
         query = sa.select(FEEDBACK.c.prediction_id, FEEDBACK.c.verdict).select_from(FEEDBACK.join(PREDICTIONS))
-        rows = connection.execute(query.where(*_answered(task, since)).order_by(*newest).limit(_MOST)).tuples()
+        rows = connection.execute(query.where(*_answered(task, since)).order_by(*newest).limit(_MOST))
         last: dict[str, str] = {}
         for prediction, verdict in rows:
             last.setdefault(prediction, verdict)  # several people may judge one prediction: the last word counts
@@ -115,7 +115,7 @@ def _classes(connection: sa.Connection, task: str, since: datetime, until: datet
     if until is not None:
         where.append(table.created_at < until)
     rows = connection.execute(sa.select(table.top_class, sa.func.count()).where(*where).group_by(table.top_class))
-    return {str(name): int(count) for name, count in rows.tuples()}
+    return {str(name): int(count) for name, count in rows}
 
 
 def _share(counts: dict[str, int], name: str) -> float:
