@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from tests.monitoring.alerts_factory import NOW, World
 from visionloop.core.errors import ConfigError
 from visionloop.core.settings import parse_settings
 from visionloop.monitoring.alerts.settings import AlertSettings
+from visionloop.monitoring.alerts.sources.reports import DriftFile, RetrainingFile
 from visionloop.monitoring.alerts.store import ANY, Silence
 
 Make = Callable[..., World]
@@ -191,3 +194,18 @@ def test_a_built_in_rule_keeps_what_is_not_mentioned() -> None:
     usual = AlertSettings().rules
     assert settings.rules["latency"] == usual["latency"].model_copy(update={"threshold": 5.0})
     assert settings.rules.keys() == usual.keys()
+
+
+def test_every_rule_has_its_row_and_its_entry_in_the_runbook() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/alerts.md").read_text()
+    rows = re.findall(r"^\| (\w+) \| `(\w+)`", page, re.MULTILINE)
+    assert dict(rows) == {name: rule.signal for name, rule in AlertSettings().rules.items()}
+    entries = re.findall(r"^### (\w+)$", page, re.MULTILINE)
+    assert entries == [*AlertSettings().rules, "store"]
+
+
+def test_the_example_reports_of_the_documents_can_be_read() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/alerts.md").read_text()
+    drift, retraining = re.findall(r"^```json\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert len(DriftFile.model_validate_json(drift).observations) == 2
+    assert RetrainingFile.model_validate_json(retraining).status == "failed"
