@@ -1,10 +1,11 @@
-"""Where predictions are kept, and for how long."""
+"""Where predictions are kept, and for how long; when somebody is told."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
 from visionloop.core.settings import Settings
+from visionloop.monitoring.alerts.settings import AlertSettings
 
 
 class StoreSettings(Settings):
@@ -24,3 +25,10 @@ class StoreSettings(Settings):
     """Seconds to wait for a locked or silent database."""
     retention_days: int = Field(default=90, ge=1)
     """Days after which a prediction is deleted, with its feedback."""
+
+
+class MonitoringSettings(Settings):
+    """What watches the service."""
+
+    alerts: AlertSettings = AlertSettings()
+    """Alerts."""

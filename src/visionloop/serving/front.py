@@ -9,11 +9,10 @@ import threading
 import time
 from pathlib import Path
 
-import yaml
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from visionloop.core.errors import ConfigError, VisionloopError
-from visionloop.core.settings import parse_settings
+from visionloop.core.errors import VisionloopError
+from visionloop.core.settings import load_block
 from visionloop.monitoring.store import PredictionStore
 from visionloop.serving import metrics
 from visionloop.serving.api import Api
@@ -52,20 +51,12 @@ def load_settings(root: Path) -> ServingSettings:
     Raises:
         ConfigError: lists everything wrong with it.
     """
-    path = Path(os.environ.get(PARAMS_VARIABLE, root / "params.yaml"))
-    if not path.is_file():
-        return ServingSettings()
-    try:
-        values = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ConfigError(
-            f"not YAML: {str(error).splitlines()[0]}",
-            where=str(path),
-            expected="the composed settings",
-            action="run `python -m pipelines.config`",
-        ) from None
-    block = values.get("serving", {}) if isinstance(values, dict) else {}
-    return parse_settings(ServingSettings, block or {}, where=str(path), prefix="serving")
+    return load_block(ServingSettings, params_path(root), "serving")
+
+
+def params_path(root: Path) -> Path:
+    """The settings file: as VISIONLOOP_PARAMS says, else the project's `params.yaml`."""
+    return Path(os.environ.get(PARAMS_VARIABLE, root / "params.yaml"))
 
 
 def role_of(method: str, path: str) -> Role | None:  # noqa: ARG001
