@@ -163,9 +163,9 @@ def _other(format: str) -> bytes:
         (encoded(format="JPEG")[:-300], 400, "image_truncated"),
         (encoded()[:-300], 400, "image_truncated"),
         (_bomb(), 400, "image_truncated"),
-        (_png_header(20_000, 20_000), 422, "image_too_large"),
-        (_png_header(13_000, 13_000), 422, "image_too_large"),
-        (_png_header(100_000, 100_000), 422, "image_too_large"),
+        (_png_header(20_000, 20_000), 422, "image_too_many_pixels"),
+        (_png_header(13_000, 13_000), 422, "image_too_many_pixels"),
+        (_png_header(100_000, 100_000), 422, "image_too_many_pixels"),
         (encoded(1, 1), 422, "image_too_small"),
         (encoded(1, 1_000_000), 422, "image_too_small"),
     ],
@@ -237,6 +237,27 @@ def test_a_damaged_pointer_changes_nothing(service: Service) -> None:
     assert service.api.fleet.refresh()
     assert service.client.post("/v1/classify", files={"image": encoded()}).status_code == 200
     assert "damaged" in service.client.get("/v1/models").json()["failures"]["pointer"]
+
+
+def test_every_route_asks_for_the_task_alike(service: Service) -> None:
+    def told(query: str) -> list[ProblemBody]:
+        archive = {"content": b"", "headers": {"Content-Type": "application/zip"}}
+        answers = [
+            service.client.post(f"/v1/explain{query}", files={"image": encoded()}),
+            service.client.post(f"/v1/batches{query}", **archive),  # type: ignore[arg-type]
+        ]
+        with service.client.websocket_connect(f"/v1/stream{query}") as socket:
+            return [*(ProblemBody.model_validate(found.json()) for found in answers),
+                    ProblemBody.model_validate(socket.receive_json()["problem"])]  # fmt: skip
+
+    cases = [("?task=segmentation", 400, "bad_option"), ("", 400, "bad_option"), ("?task=", 400, "bad_option")]
+    for query, status, code in [*cases, ("", 503, "not_deployed")]:
+        if status == 503:
+            service.lineup("classification", None)
+            service.lineup("detection", None)
+        first, *others = told(query)
+        assert (first.status, first.code) == (status, code)
+        assert others == [first, first]
 
 
 def test_nothing_deployed(service: Service) -> None:

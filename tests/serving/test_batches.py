@@ -173,7 +173,7 @@ def test_a_member_that_is_no_image_stops_nothing(service: Service) -> None:
         "good.png": None,
         "text.png": "image_unsupported_format",
         "empty.jpg": "image_empty",
-        "large.png": "image_too_large",
+        "large.png": "image_too_many_bytes",
         "last.JPG": None,
     }
     assert finished(service.client, job)["failures"] == 3
@@ -261,7 +261,7 @@ def test_forms_that_are_refused_leave_nothing(service: Service) -> None:
     image = ("a.png", encoded())
     problem(post("/v1/batches?task=detection", files={"photo": image}), 400, "unexpected_field")
     large = post("/v1/batches?task=detection", files={"image": ("a.png", b"\0" * 600_000)})
-    problem(large, 413, "image_too_large")
+    problem(large, 413, "image_too_many_bytes")
     problem(post("/v1/batches", files={"image": image}), 400, "bad_option")
     cut = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\nabc'
     headers = {"Content-Type": "multipart/form-data; boundary=x"}

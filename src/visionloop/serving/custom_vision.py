@@ -20,6 +20,7 @@ from starlette.responses import Response
 from visionloop.serving.models import Job, LiveLineup
 from visionloop.serving.options import PredictOptions
 from visionloop.serving.problems import Problem
+from visionloop.serving.refusals import bad_option
 from visionloop.serving.settings import UploadSettings
 from visionloop.serving.upload import read_upload
 
@@ -147,14 +148,8 @@ def _published(lineup: LiveLineup, name: str) -> LiveLineup:
 def _check_query(request: Request) -> None:
     unknown = sorted(request.query_params.keys() - {"application"})
     if unknown:
-        raise Problem(
-            400,
-            "bad_option",
-            f"there is no parameter {unknown[0]!r:.80}",
-            where="query",
-            expected="application, which is not used, or nothing",
-            action="leave the parameter out; /v1 has options",
-        )
+        expected = "application, which is not used, or nothing; /v1 has options"
+        raise bad_option(unknown[0], f"there is no parameter {unknown[0]!r:.80}", expected)
 
 
 def _image_prediction(prediction: Mapping[str, Any], project: str, digest: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from visionloop.serving.caller import Caller, caller_of
 from visionloop.serving.images import ImageKeeper
 from visionloop.serving.models import Answer, Job, LiveModel
 from visionloop.serving.problems import Problem, json_answer
+from visionloop.serving.refusals import body_too_large, unsupported_media_type
 from visionloop.serving.schema import FeedbackBody
 from visionloop.serving.settings import ServingSettings
 
@@ -172,27 +173,14 @@ def _row(
 
 
 async def _read_json(request: Request) -> Any:
-    if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
-        raise Problem(
-            415,
-            "unsupported_media_type",
-            "this route takes JSON",
-            where="header Content-Type",
-            expected="application/json",
-            action="send the body as JSON",
-        )
+    media_type = request.headers.get("content-type", "").split(";")[0].strip()
+    if media_type != "application/json":
+        raise unsupported_media_type(media_type, "application/json", "send the body as JSON")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > _MAX_JSON:
-            raise Problem(
-                413,
-                "body_too_large",
-                "the body is too large",
-                where="body",
-                expected=f"at most {_MAX_JSON // 1024} KiB of JSON",
-                action="send less",
-            )
+            raise body_too_large(_MAX_JSON, "request", "send less")
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -200,7 +188,7 @@ async def _read_json(request: Request) -> Any:
             400,
             "malformed_json",
             "the body is not JSON",
-            where="body",
+            where="request body",
             expected="a JSON object in UTF-8",
             action="correct the body",
         ) from None

@@ -21,6 +21,7 @@ from visionloop.artifact.predictor import Predictor
 from visionloop.core.errors import BundleError, ImageError, VisionloopError
 from visionloop.core.images import ImageArray, decode_image
 from visionloop.serving.batching import Batcher, Served
+from visionloop.serving.refusals import bad_option, nothing_serves
 from visionloop.serving.settings import ServingSettings
 from visionloop.task import Prediction, load_task
 
@@ -176,6 +177,33 @@ class Fleet:
     def ready(self) -> bool:
         """Whether something serves."""
         return bool(self._lineups)
+
+    def lineup(self, task: str) -> LiveLineup:
+        """What serves a task.
+
+        Raises:
+            Problem: 503, nothing does.
+        """
+        lineup = self._lineups.get(task)
+        if lineup is None:
+            raise nothing_serves(task, self.failures)
+        return lineup
+
+    def deployed_task(self, named: str | None) -> str:
+        """The task that was named, or the only one deployed where `named` is None or empty.
+
+        Raises:
+            Problem: 503, none is deployed; 400, several are and none was named, or the named one is not.
+        """
+        deployed = sorted(self._lineups)
+        if not deployed:
+            raise nothing_serves("deployment", self.failures)
+        if not named and len(deployed) == 1:
+            return deployed[0]
+        if named not in deployed:
+            what = f"no task {named!r:.80} is deployed" if named else "several tasks are deployed and none is named"
+            raise bad_option("task", what, "one of " + ", ".join(deployed), "name one of these tasks")
+        return named
 
     def start(self) -> None:
         """Load what the pointer names, and follow it from then on."""

@@ -7,7 +7,7 @@ import concurrent.futures
 import logging
 import threading
 import zipfile
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,11 +17,11 @@ from visionloop.core.errors import ImageError
 from visionloop.serving import metrics
 from visionloop.serving.batches.archive import Archive
 from visionloop.serving.batches.progress import Progress, open_results
-from visionloop.serving.batches.refusals import unreadable_image
 from visionloop.serving.batches.state import CANCEL, IMAGES, RESULTS, JobFolders, JobState, hold, save
 from visionloop.serving.batching import Served
-from visionloop.serving.models import Answer, Job, LiveModel
+from visionloop.serving.models import Answer, Fleet, Job, LiveModel
 from visionloop.serving.problems import Problem, image_problem
+from visionloop.serving.refusals import internal_error
 from visionloop.serving.settings import ServingSettings
 
 _log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Worker:
         self,
         settings: ServingSettings,
         folders: JobFolders,
-        models: Callable[[], Mapping[str, LiveModel]],
+        fleet: Fleet,
         loop: asyncio.AbstractEventLoop,
         *,
         stop: threading.Event,
@@ -53,14 +53,14 @@ class Worker:
         Args:
             settings: Limits of the service.
             folders: Where jobs lie.
-            models: Gives the model that answers for each task now.
+            fleet: The models.
             loop: The event loop of the models' queues.
             stop: Set when running jobs are to be left to others.
             wake: Set when there may be something to do.
         """
         self._settings = settings
         self._folders = folders
-        self._models = models
+        self._fleet = fleet
         self._loop = loop
         self._stop = stop
         self._wake = wake
@@ -80,7 +80,7 @@ class Worker:
 
     def _work_on_one(self) -> bool:
         for state in self._folders.unfinished():
-            if state.task not in self._models():
+            if state.task not in self._fleet.lineups:
                 continue
             folder = self._folders.root / state.id
             with hold(folder) as held:
@@ -151,9 +151,10 @@ class Worker:
         attempts = 0
         while left := [index for index in range(len(jobs)) if index not in answers]:
             self._check(folder)
-            live = self._models().get(task)
-            if live is None:
+            lineup = self._fleet.lineups.get(task)
+            if lineup is None:
                 raise _StoppedError
+            live = lineup.champion
             # Half the queue is left to those who wait for their answers.
             if live.waiting > self._settings.batching.max_queue // 2:
                 self._stop.wait(_BACK_OFF_S)
@@ -221,7 +222,7 @@ def _judged(live: LiveModel, outcome: list[Served[Answer]] | BaseException) -> _
     if isinstance(outcome, Problem):
         return outcome
     _log.error("an image of a batch got no answer", exc_info=outcome)
-    return unreadable_image("internal", "an error of ours", "", "report it with the service's log")
+    return internal_error("batch")
 
 
 def _told(problem: Problem) -> dict[str, str]:
