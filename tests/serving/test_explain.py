@@ -150,6 +150,45 @@ def test_predictions_go_on_and_a_fourth_explanation_is_refused(
     assert sorted(response.status_code for response in explained) == [200, 200, 200, 503]
 
 
+class TestDeadline:
+    @pytest.fixture
+    def settings(self) -> ServingSettings:
+        return SETTINGS.model_copy(update={"explain_masks": 64, "explain_timeout_s": 0.5})
+
+    def test_an_explanation_that_takes_too_long_is_given_up_and_its_work_stops(
+        self, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        release, ended, batches = threading.Event(), threading.Event(), []
+        predictor = service.api.fleet.lineups["detection"].champion.predictor
+        run, real = predictor.run, explain.saliency
+
+        def slow(images: np.ndarray) -> object:
+            if len(images) > 1:  # masks; the image itself is asked about alone
+                batches.append(len(images))
+                assert release.wait(60)
+            return run(images)
+
+        def watched(*args: object, **options: object) -> object:
+            try:
+                return real(*args, **options)  # type: ignore[arg-type]
+            finally:
+                ended.set()
+
+        monkeypatch.setattr(predictor, "run", slow)
+        monkeypatch.setattr(explain, "saliency", watched)
+        files = {"image": encoded()}
+        while not batches:  # a machine that stands still may take all the time before the work has begun
+            response = service.client.post("/v1/explain?task=detection", files=files)
+            body = problem(response, 504, "too_late")
+        assert "0.5 s" in body.detail
+        assert response.headers["Retry-After"] == "1"
+        release.set()
+        assert ended.wait(60)
+        assert len(batches) == 1  # of four
+        told = service.client.get("/metrics").text
+        assert 'visionloop_explanation_seconds_count{outcome="too_late",task="detection"}' in told
+
+
 def test_the_client_brings_the_picture(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     with Client("http://testserver") as client:
         monkeypatch.setattr(client, "_http", service.client)

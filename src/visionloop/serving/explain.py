@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,9 +19,10 @@ from starlette.responses import Response
 from visionloop.artifact.saliency import Floats, Saliency, overlay, saliency
 from visionloop.core.errors import near_matches
 from visionloop.core.images import ImageArray
+from visionloop.serving import metrics
 from visionloop.serving.models import Fleet, Job, LiveModel, model_ref
 from visionloop.serving.problems import json_answer
-from visionloop.serving.refusals import bad_option, overloaded, too_many_images
+from visionloop.serving.refusals import bad_option, overloaded, too_late, too_many_images
 from visionloop.serving.settings import ServingSettings
 from visionloop.serving.upload import read_upload
 
@@ -61,12 +64,25 @@ class Explainer:
                 "send a request for each image",
             )
         champion = self._fleet.lineup(task).champion
+        as_json = _prefers_json(request.headers.get("accept", ""))
+        seconds, masks = self._settings.explain_timeout_s, self._settings.explain_masks
+        abandoned = threading.Event()
+        started = time.perf_counter()
         with self._room():
-            # The queue decodes and refuses as it does for a prediction.
-            served = await champion.answer([Job(upload.images[0].data, upload.images[0].name)])
-            as_json = _prefers_json(request.headers.get("accept", ""))
-            work = partial(_explained, champion, served[0].value.image, self._settings.explain_masks, as_json)
-            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+            try:
+                async with asyncio.timeout(seconds):
+                    # The queue decodes and refuses as it does for a prediction.
+                    served = await champion.answer([Job(upload.images[0].data, upload.images[0].name)])
+                    work = partial(_explained, champion, served[0].value.image, masks, as_json, abandoned)
+                    response = await asyncio.get_running_loop().run_in_executor(self._executor, work)
+            except TimeoutError:
+                metrics.EXPLANATION_SECONDS.labels(task, "too_late").observe(time.perf_counter() - started)
+                raise too_late(seconds, "try again when fewer explanations are asked for") from None
+            finally:
+                # Nobody waits any more: the thread stops before its next masks, or has not begun.
+                abandoned.set()
+        metrics.EXPLANATION_SECONDS.labels(task, "answered").observe(time.perf_counter() - started)
+        return response
 
     @contextmanager
     def _room(self) -> Iterator[None]:
@@ -83,9 +99,17 @@ class Explainer:
             self._explaining -= 1
 
 
-def _explained(live: LiveModel, image: ImageArray, masks: int, as_json: bool) -> Response:
+class _AbandonedError(Exception):
+    """Nobody waits for the explanation any more."""
+
+
+def _explained(live: LiveModel, image: ImageArray, masks: int, as_json: bool, abandoned: threading.Event) -> Response:
+    def check() -> None:
+        if abandoned.is_set():
+            raise _AbandonedError
+
     predictor = live.predictor
-    found = saliency(predictor, image, masks=masks)
+    found = saliency(predictor, image, masks=masks, check=check)
     if as_json:
         return json_answer(
             {
