@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import shutil
 import struct
+import threading
 import zlib
 from pathlib import Path
 
@@ -347,6 +349,24 @@ def test_feedback(service: Service) -> None:
         400,
         "malformed_json",
     )
+
+
+def test_a_prediction_is_remembered_with_its_image_hashed_off_the_event_loop(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+
+    def hashed(data: bytes) -> str:
+        threads.append(threading.current_thread().name)
+        return hashlib.sha256(data).hexdigest()
+
+    monkeypatch.setattr("visionloop.serving.models.sha256_bytes", hashed)
+    image = encoded()
+    answer = service.client.post("/v1/classify", files={"image": image}).json()
+    found = service.client.get(f"/v1/predictions/{answer['predictions'][0]['id']}").json()
+    assert (found["image_sha256"], found["image_bytes"]) == (hashlib.sha256(image).hexdigest(), len(image))
+    assert (found["result"], found["request_id"]) == (answer["predictions"][0], answer["request_id"])
+    assert [name.startswith("inference") for name in threads] == [True]
 
 
 def test_stored_images_hold_pixels_only(service: Service) -> None:

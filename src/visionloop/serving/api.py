@@ -62,12 +62,10 @@ class Api:
         self.fleet.on_change = self._changed
         self._memory = Memory(settings, state, store)
         self._answering = Answering(settings, self.fleet, self._memory)
-        self.batches = BatchJobs(settings, state, self.fleet)
+        self.batches = BatchJobs(settings, state, self.fleet, self._memory)
         self._failed: set[str] = set()
         self._verbs = verbs(task_names())
-        self._custom_vision = custom_vision.CustomVision(
-            self._answering.answer, self.fleet.lineup, self._verbs, settings.upload
-        )
+        self._custom_vision = custom_vision.CustomVision(self._answering, self.fleet, self._verbs, settings.upload)
 
     @property
     def store(self) -> PredictionStore | None:

@@ -10,11 +10,12 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from visionloop.serving.batches.refusals import too_many
+from visionloop.serving.options import OPTION_NAMES
 from visionloop.serving.refusals import image_too_many_bytes, malformed_form, quoted, text_too_long, unexpected_field
 from visionloop.serving.settings import ServingSettings
 from visionloop.serving.upload import FILE_FIELDS, MAX_HEADER_BYTES, MAX_TEXT_BYTES
 
-OPTIONS = frozenset({"task", "top_k", "threshold"})
+OPTIONS = OPTION_NAMES | {"task"}
 """What a request may say beside its images, in the query or in a form's fields."""
 
 

@@ -21,6 +21,7 @@ from visionloop.serving.batches.archive import Archive
 from visionloop.serving.batches.bodies import OPTIONS, Body, FormBody, ZipBody
 from visionloop.serving.batches.refusals import no_room_on_disk, too_large, too_many_batches
 from visionloop.serving.batches.state import IMAGES, NEW, JobFolders, JobState, save
+from visionloop.serving.caller import caller_of
 from visionloop.serving.models import Fleet
 from visionloop.serving.options import parse_options
 from visionloop.serving.refusals import bad_option, body_too_slow, unsupported_media_type
@@ -82,7 +83,15 @@ class Intake:
             with contextlib.closing(body):
                 await self._receive(request, body)
             task, options = self._wanted({**query, **body.options})
-            job = JobState(id=id_, task=task, total=0, every_member=every, created_at=time.time(), **options)
+            job = JobState(
+                id=id_,
+                task=task,
+                total=0,
+                every_member=every,
+                created_at=time.time(),
+                **caller_of(request)._asdict(),
+                **options,
+            )
             return await asyncio.to_thread(self._accept, folder, job)
         except OSError as error:
             raise no_room_on_disk(error) from None
@@ -97,7 +106,7 @@ class Intake:
             raise bad_option(unknown[0], f"there is no option {unknown[0]!r:.80}", near_matches(unknown[0], OPTIONS))
         options = parse_options({}, {name: value for name, value in values.items() if name != "task"})
         task = self._fleet.deployed_task(values.get("task"))
-        return task, {"top_k": options.top_k, "threshold": options.threshold}
+        return task, options.model_dump()
 
     def _require_room(self) -> None:
         arriving = len(list(self._folders.root.glob(f"{NEW}*")))

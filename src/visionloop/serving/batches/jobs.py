@@ -15,6 +15,7 @@ from visionloop.serving.batches.refusals import not_done, unknown
 from visionloop.serving.batches.results import WRITERS, ResultForm, read_rows
 from visionloop.serving.batches.state import CANCEL, ID, RESULTS, JobFolders, JobState, hold
 from visionloop.serving.batches.work import Worker
+from visionloop.serving.memory import Memory
 from visionloop.serving.models import Fleet
 from visionloop.serving.refusals import bad_option
 from visionloop.serving.settings import ServingSettings
@@ -23,16 +24,18 @@ from visionloop.serving.settings import ServingSettings
 class BatchJobs:
     """The batch jobs of a state folder, and the threads of this worker that work on them."""
 
-    def __init__(self, settings: ServingSettings, state: Path, fleet: Fleet) -> None:
+    def __init__(self, settings: ServingSettings, state: Path, fleet: Fleet, memory: Memory) -> None:
         """Prepare; nothing runs before `start`.
 
         Args:
             settings: Limits of the service.
             state: Folder of what the service writes.
             fleet: The models.
+            memory: Where answers are remembered.
         """
         self._settings = settings
         self._fleet = fleet
+        self._memory = memory
         self._folders = JobFolders(state / settings.batches.folder, settings.batches)
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -47,7 +50,9 @@ class BatchJobs:
         """
         if self._threads or self._stop.is_set():
             return
-        worker = Worker(self._settings, self._folders, self._fleet, loop, stop=self._stop, wake=self._wake)
+        worker = Worker(
+            self._settings, self._folders, self._fleet, self._memory, loop, stop=self._stop, wake=self._wake
+        )
         for number in range(self._settings.batches.max_running):
             thread = threading.Thread(target=worker.run, name=f"batches-{number}", daemon=True)
             self._threads.append(thread)
