@@ -8,6 +8,7 @@ import struct
 import threading
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -243,10 +244,10 @@ def test_a_damaged_pointer_changes_nothing(service: Service) -> None:
 
 def test_every_route_asks_for_the_task_alike(service: Service) -> None:
     def told(query: str) -> list[ProblemBody]:
-        archive = {"content": b"", "headers": {"Content-Type": "application/zip"}}
+        archive: dict[str, Any] = {"content": b"", "headers": {"Content-Type": "application/zip"}}
         answers = [
             service.client.post(f"/v1/explain{query}", files={"image": encoded()}),
-            service.client.post(f"/v1/batches{query}", **archive),  # type: ignore[arg-type]
+            service.client.post(f"/v1/batches{query}", **archive),
         ]
         with service.client.websocket_connect(f"/v1/stream{query}") as socket:
             return [*(ProblemBody.model_validate(found.json()) for found in answers),
@@ -354,7 +355,7 @@ def test_feedback(service: Service) -> None:
 def test_a_prediction_is_remembered_with_its_image_hashed_off_the_event_loop(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    threads = []
+    threads: list[str] = []
 
     def hashed(data: bytes) -> str:
         threads.append(threading.current_thread().name)

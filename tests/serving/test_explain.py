@@ -12,6 +12,8 @@ from PIL import Image
 from tests.serving.conftest import SETTINGS, Service, canary, encoded
 from tests.serving.test_api import problem
 from visionloop.artifact.deployment import Deployment
+from visionloop.artifact.saliency import saliency
+from visionloop.core.images import ImageArray
 from visionloop.serving import explain
 from visionloop.serving.client import Client
 from visionloop.serving.schema import ModelRef
@@ -158,11 +160,12 @@ class TestDeadline:
     def test_an_explanation_that_takes_too_long_is_given_up_and_its_work_stops(
         self, service: Service, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        release, ended, batches = threading.Event(), threading.Event(), []
+        release, ended = threading.Event(), threading.Event()
+        batches: list[int] = []
         predictor = service.api.fleet.lineups["detection"].champion.predictor
-        run, real = predictor.run, explain.saliency
+        run = predictor.run
 
-        def slow(images: np.ndarray) -> object:
+        def slow(images: ImageArray) -> object:
             if len(images) > 1:  # masks; the image itself is asked about alone
                 batches.append(len(images))
                 assert release.wait(60)
@@ -170,12 +173,12 @@ class TestDeadline:
 
         def watched(*args: object, **options: object) -> object:
             try:
-                return real(*args, **options)  # type: ignore[arg-type]
+                return saliency(*args, **options)  # type: ignore[arg-type]
             finally:
                 ended.set()
 
         monkeypatch.setattr(predictor, "run", slow)
-        monkeypatch.setattr(explain, "saliency", watched)
+        monkeypatch.setattr("visionloop.serving.explain.saliency", watched)
         files = {"image": encoded()}
         while not batches:  # a machine that stands still may take all the time before the work has begun
             response = service.client.post("/v1/explain?task=detection", files=files)

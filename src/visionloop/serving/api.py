@@ -31,6 +31,7 @@ from visionloop.serving.memory import Memory, store_problem
 from visionloop.serving.models import Fleet, Job, LiveLineup, LiveModel, parallel_batches, verbs
 from visionloop.serving.openapi import openapi_document
 from visionloop.serving.options import OPTION_NAMES, PredictOptions, parse_options
+from visionloop.serving.page import Page
 from visionloop.serving.problems import Problem, image_problem, json_answer, problem_response
 from visionloop.serving.refusals import internal_error, nothing_serves
 from visionloop.serving.settings import ServingSettings
@@ -112,6 +113,7 @@ class Api:
             self._route("/v1/predictions/{id}", self._memory.prediction, "GET"),
             WebSocketRoute("/v1/stream", Stream(self.fleet, self._settings).serve),
             self._route(custom_vision.ROUTE, self._custom_vision.answer, "POST", custom_vision.refusal),
+            *Page().routes(),
         ]
 
         @asynccontextmanager
