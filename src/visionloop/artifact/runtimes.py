@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from visionloop.artifact.bundle import GRAPH, WEIGHTS, Bundle
+from visionloop.core.cores import cpu_quota, usable_cores
 from visionloop.core.errors import ConfigError, ModelError
 from visionloop.core.settings import Settings, parse_settings
 
@@ -28,7 +29,7 @@ class RuntimeSettings(Settings):
     precision: Literal["f32", "bf16"] = "f32"
     """`bf16` (OpenVINO) is about twice as fast on a CPU with units for it; answers move by up to 1% of their range."""
     threads: int = Field(default=0, ge=0, le=256)
-    """Threads of one inference; 0 lets the engine take all cores."""
+    """Threads of one inference; 0 lets the engine take all cores, or those of a container's CPU quota."""
     batch_size: int = Field(default=16, ge=1, le=1024)
     """Images put through the graph at once."""
 
@@ -81,7 +82,7 @@ class OnnxGraph:
                 raise _no_cuda("onnxruntime", "the package onnxruntime-gpu with a CUDA device")
             providers.insert(0, "CUDAExecutionProvider")
         options = ort.SessionOptions()
-        options.intra_op_num_threads = settings.threads
+        options.intra_op_num_threads = _threads(settings)
         options.log_severity_level = 3
         # Spinning threads of several workers fight for the same cores.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -105,8 +106,8 @@ class _OpenVino:
         core = ov.Core()
         # Always said: where there are bf16 units OpenVINO would take them, and answers would differ by machine.
         config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": settings.precision, "PERFORMANCE_HINT": "LATENCY"}
-        if settings.threads:
-            config["INFERENCE_NUM_THREADS"] = settings.threads
+        if threads := _threads(settings):
+            config["INFERENCE_NUM_THREADS"] = threads
         try:
             self._model = core.compile_model(str(bundle.root / GRAPH), "CPU", config)
         except RuntimeError as error:
@@ -127,8 +128,8 @@ class _Torch:
 
         if settings.device == "cuda" and not torch.cuda.is_available():
             raise _no_cuda("torch", "a CUDA device")
-        if settings.threads:
-            torch.set_num_threads(settings.threads)
+        if threads := _threads(settings):
+            torch.set_num_threads(threads)
         manifest = bundle.manifest
         task = load_task(manifest.task)
         where = str(bundle.root)
@@ -147,6 +148,11 @@ class _Torch:
         with torch.inference_mode():
             outputs = self._graph(torch.from_numpy(images).to(self._device))
         return {name: value.cpu().numpy() for name, value in zip(self._names, outputs, strict=True)}
+
+
+def _threads(settings: RuntimeSettings) -> int:
+    """0 leaves it to the engine, which knows what cores share, but not of a quota."""
+    return settings.threads or (usable_cores() if cpu_quota() is not None else 0)
 
 
 def _open_onnx(bundle: Bundle, settings: RuntimeSettings) -> Runtime:

@@ -148,7 +148,7 @@ class Client:
         Args:
             path_or_paths: A zip archive, a folder of images, or images.
             task: Whose model answers; needed where several are deployed.
-            options: `top_k`, `threshold`.
+            options: `top_k`, `threshold`, `store`.
 
         Raises:
             ApiError: refused or unreachable.

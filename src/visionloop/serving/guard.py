@@ -16,6 +16,7 @@ from visionloop.core.errors import ConfigError
 from visionloop.serving import metrics
 from visionloop.serving.keys import KeyRing, Role, list_keys
 from visionloop.serving.problems import Problem, problem_response
+from visionloop.serving.refusals import internal_error
 from visionloop.serving.settings import ServingSettings
 
 _Headers = list[tuple[bytes, bytes]]
@@ -145,7 +146,9 @@ class Guard:
         except Exception:
             # Answered here, because the answer of whoever catches it further out would lack our headers.
             if scope["type"] == "http" and not answer.started:
-                await problem_response(_crash(scope))(scope, receive, answer)
+                await problem_response(internal_error(f"{scope['method']} {scope['path'][:200]}"))(
+                    scope, receive, answer
+                )
             raise
 
     def _check_host(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
@@ -183,39 +186,18 @@ class Guard:
             client = (scope.get("client") or ("",))[0]
         wait_s = self._limiter.take(client)
         if wait_s > 0:
-            raise Problem(
-                429,
-                "rate_limited",
-                "too many requests",
-                where=f"key {key_id}" if key_id else f"address {client}",
-                expected="no more requests than serving.keys.requests_per_minute",
-                action="try again after the seconds of the Retry-After header",
-                retry_after=wait_s,
-            )
+            raise _rate_limited(f"key {key_id}" if key_id else f"address {client}", wait_s)
         return key_id
 
     def _check_key(self, ring: KeyRing, role: Role, where: str, headers: Mapping[bytes, bytes]) -> str:
         secret = _secret(headers)
         key = ring.find(secret)
         if key is None:
-            code, what = ("key_missing", "no API key") if secret is None else ("key_unknown", "no such API key")
-            raise Problem(
-                401,
-                code,
-                what,
-                where=where,
-                expected="a key in `Authorization: Bearer <key>`, `X-API-Key` or `Prediction-Key`",
-                action="ask the operator for a key; `visionloop keys create` makes one",
-            )
+            if secret is None:
+                raise _no_key("key_missing", "no API key", where)
+            raise _no_key("key_unknown", "no such API key", where)
         if not key.may(role):
-            raise Problem(
-                403,
-                "role_too_low",
-                f"the key's role is {key.role}",
-                where=where,
-                expected=f"a key with the role {role}",
-                action=f"ask the operator for such a key; `visionloop keys create --role {role}` makes one",
-            )
+            raise _role_too_low(key.role, role, where)
         return key.id
 
 
@@ -279,14 +261,37 @@ def _host_problem(what: str) -> Problem:
     )
 
 
-def _crash(scope: Scope) -> Problem:
+def _rate_limited(where: str, wait_s: float) -> Problem:
     return Problem(
-        500,
-        "internal_error",
-        "the service failed; this is not the request's fault",
-        where=f"{scope['method']} {scope['path'][:200]}",
-        expected="an answer",
-        action="tell the operator the X-Request-ID of this answer: the log says more",
+        429,
+        "rate_limited",
+        "too many requests",
+        where=where,
+        expected="no more requests than serving.keys.requests_per_minute",
+        action="try again after the seconds of the Retry-After header",
+        retry_after=wait_s,
+    )
+
+
+def _no_key(code: str, what: str, where: str) -> Problem:
+    return Problem(
+        401,
+        code,
+        what,
+        where=where,
+        expected="a key in `Authorization: Bearer <key>`, `X-API-Key` or `Prediction-Key`",
+        action="ask the operator for a key; `visionloop keys create` makes one",
+    )
+
+
+def _role_too_low(has: Role, needs: Role, where: str) -> Problem:
+    return Problem(
+        403,
+        "role_too_low",
+        f"the key's role is {has}",
+        where=where,
+        expected=f"a key with the role {needs}",
+        action=f"ask the operator for such a key; `visionloop keys create --role {needs}` makes one",
     )
 
 

@@ -221,7 +221,7 @@ def _batch_removal() -> dict[str, Any]:
 
 def _batch_submission() -> dict[str, Any]:
     binary = {"type": "string", "format": "binary"}
-    options = [("task", {"type": "string"}, "Whose model answers; needed where several are deployed."), *_OPTIONS[:2]]
+    options = [("task", {"type": "string"}, "Whose model answers; needed where several are deployed."), *_OPTIONS]
     properties: dict[str, Any] = {"image": {"type": "array", "items": binary}}
     properties |= {name: {**kind, "description": text} for name, kind, text in options}
     operation = _operation(

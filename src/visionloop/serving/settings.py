@@ -128,6 +128,8 @@ class ServingSettings(Settings):
     """Images kept for review and retraining."""
     explain_masks: int = Field(default=192, ge=1, le=2048)
     """Times an image is asked about with random parts hidden to explain an answer; more is slower and less noisy."""
+    explain_timeout_s: float = Field(default=30.0, gt=0, le=600)
+    """Seconds within which an explanation must be there; then it is given up, and answered with 504."""
     tracing: bool = False
     """Whether BentoML's OpenTelemetry traces are made; the exporter is set in BENTOML_CONFIG."""
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
