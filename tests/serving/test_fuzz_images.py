@@ -27,12 +27,8 @@ REFUSED = {
     "image_too_large": 422,
     "image_too_small": 422,
 }
-ROUTES = (
-    "/v1/classify",
-    "/v1/detect",
-    "/v1/predict",
-    "/customvision/v3.1/Prediction/p/classify/iterations/champion/image",
-)
+CUSTOM_VISION = "/customvision/v3.1/Prediction/p/classify/iterations/champion/image"
+ROUTES = ("/v1/classify", "/v1/detect", "/v1/predict", CUSTOM_VISION)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +103,7 @@ def check(route: str, status: int, content: bytes) -> str:
         if route in ROUTES[:2]:
             TaskAnswer.model_validate(body)
         return "answered"
-    if route == ROUTES[3]:
+    if route == CUSTOM_VISION:
         assert status in (400, 415, 422), content
         assert body.keys() == {"code", "message"}
         return str(body["code"])
