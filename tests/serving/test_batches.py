@@ -241,6 +241,14 @@ def test_archives_that_are_refused(service: Service, archive: bytes, status: int
     assert folders(service.root) == []
 
 
+def test_a_member_without_a_name_is_no_image(service: Service) -> None:
+    archive = bytearray(packed({"a": b"text", **pictures(1)}))
+    for name in (30, archive.index(b"PK\x01\x02") + 46):
+        archive[name] = 0  # a name ends at its first NUL
+    (row,) = rows_of(service.client, submit(service.client, bytes(archive)))
+    assert row["image"] == "photo 0.png"
+
+
 def test_a_directory_that_would_fill_the_memory_is_not_read(service: Service) -> None:
     archive = bytearray(packed(pictures(1)))
     end = archive.rindex(b"PK\x05\x06")

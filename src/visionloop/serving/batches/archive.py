@@ -115,7 +115,8 @@ class Archive:
 
 def _is_clutter(info: zipfile.ZipInfo) -> bool:
     parts = PurePosixPath(info.filename).parts
-    if info.is_dir() or "__MACOSX" in parts:
+    # Not `is_dir`, which fails on an empty name before Python 3.12.
+    if info.filename.endswith("/") or "__MACOSX" in parts:
         return True
     # Leading out is not hiding: such a name is only odd text here.
     return any(part.startswith(".") and part not in (".", "..") for part in parts)
