@@ -150,9 +150,8 @@ def test_predictions_go_on_and_a_fourth_explanation_is_refused(
     assert sorted(response.status_code for response in explained) == [200, 200, 200, 503]
 
 
-def test_the_client_brings_the_picture(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Client("http://testserver") as client:
-        monkeypatch.setattr(client, "_http", service.client)
+def test_the_client_brings_the_picture(service: Service) -> None:
+    with Client("http://testserver", transport=service.client._transport) as client:
         picture = client.explain(encoded(48, 40), task="classification")
     assert Image.open(io.BytesIO(picture)).size == (48, 40)
 

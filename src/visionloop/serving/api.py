@@ -625,7 +625,7 @@ def _store_problem(error: StoreError) -> Problem:
 
 _INTERNAL = Problem(
     500,
-    "internal",
+    "internal_error",
     "an error of ours",
     where="the service",
     expected="an answer",

@@ -221,7 +221,7 @@ def _judged(live: LiveModel, outcome: list[Served[Answer]] | BaseException) -> _
     if isinstance(outcome, Problem):
         return outcome
     _log.error("an image of a batch got no answer", exc_info=outcome)
-    return unreadable_image("internal", "an error of ours", "", "report it with the service's log")
+    return unreadable_image("internal_error", "an error of ours", "", "report it with the service's log")
 
 
 def _told(problem: Problem) -> dict[str, str]:
