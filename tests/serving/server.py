@@ -53,7 +53,11 @@ class Server:
             [str(Path(sys.executable).parent / "visionloop"), "serve", "--port", str(self.port)],
             cwd=folder, env=environment, stdout=self.log, stderr=self.log, start_new_session=True,
         )  # fmt: skip
-        self.wait_ready()
+        try:
+            self.wait_ready()
+        except AssertionError:
+            self.stop()
+            raise
 
     @property
     def url(self) -> str:
@@ -69,7 +73,7 @@ class Server:
             return 0
 
     def wait_ready(self) -> None:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 240  # on a machine that has much else to do
         while self.status("/readyz") != 200:
             assert self.process.poll() is None, (self.folder / "log").read_text()
             assert time.monotonic() < end, (self.folder / "log").read_text()

@@ -257,7 +257,8 @@ def _explain() -> dict[str, Any]:
     )
     operation["description"] = (
         "The image comes back as PNG, as large as the upright image, the parts coloured that the champion's answer "
-        "rests on; where `Accept` prefers `application/json`, as numbers. It costs `serving.explain_masks` predictions."
+        "rests on; where `Accept` prefers `application/json`, as numbers. It costs `serving.explain_masks` predictions. "
+        "The example's grid is cut to a corner."
     )
     return {**operation, **_upload({**_BINARY, "description": "One file."}, [_TASK])}
 

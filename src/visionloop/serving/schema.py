@@ -203,6 +203,10 @@ class FeedbackAnswer(_Shape):
 class StoredFeedback(_Shape):
     """What was said of a stored prediction."""
 
+    id: int
+    """Its place in the store."""
+    prediction_id: str
+    """Of the prediction."""
     verdict: Literal["right", "wrong", "corrected"]
     """As sent."""
     label: str | list[LabelledBox] | None
