@@ -75,18 +75,20 @@ def api_reference() -> str:
     """The page as Markdown."""
     document = openapi_document(verbs(task_names()))
     routes = _routes(document)
+    shared = _shared([route.operation for route in routes if _takes_images(route.operation)])
     parts = [
         _INTRODUCTION.format(about=document["info"]["description"]),
         *_overview(routes),
         _CUSTOM_VISION,
         "",
         _COMMON,
+        f"A route that takes images can also answer {_listed(shared)}.\n",
     ]
     for tag in document["tags"]:
         parts += [f"## {tag['name']}\n", f"{tag['description']}\n"]
         for route in routes:
             if tag["name"] in route.operation["tags"]:
-                parts += _section(route)
+                parts += _section(route, shared if _takes_images(route.operation) else {})
     parts += [*_codes(document, routes), "", *_types(document)]
     return "\n".join(parts).rstrip() + "\n"
 
@@ -97,7 +99,23 @@ def _routes(document: _Json) -> list[_Route]:
         for path, operations in document["paths"].items()
         for method, operation in operations.items()
     ]
-    return found + [_Route("WS", path, operation) for path, operation in document["x-websockets"].items()]
+    found += [_Route("WS", path, operation) for path, operation in document["x-websockets"].items()]
+    tags = [tag["name"] for tag in document["tags"]]
+    return sorted(found, key=lambda route: tags.index(route.operation["tags"][0]))
+
+
+def _takes_images(operation: _Json) -> bool:
+    return "image/jpeg" in operation.get("requestBody", {}).get("content", {})
+
+
+def _shared(operations: Sequence[_Json]) -> dict[int, list[str]]:
+    """What every one of them can be refused with, beside what every route can."""
+    first, *others = (_refusals(operation) for operation in operations)
+    common = {
+        status: [code for code in codes if all(code in other.get(status, ()) for other in others)]
+        for status, codes in first.items()
+    }
+    return {status: codes for status, codes in common.items() if codes}
 
 
 def _overview(routes: Sequence[_Route]) -> Iterator[str]:
@@ -107,7 +125,8 @@ def _overview(routes: Sequence[_Route]) -> Iterator[str]:
         yield f"| {route.link} | {route.operation['x-role'] or 'none'} | {route.operation['summary']} |"
 
 
-def _section(route: _Route) -> Iterator[str]:
+def _section(route: _Route, said: Mapping[int, Sequence[str]]) -> Iterator[str]:
+    """A route's part of the page, without the refusals that are `said` already."""
     operation = route.operation
     yield f"### {route.title}\n"
     role = operation["x-role"]
@@ -117,7 +136,7 @@ def _section(route: _Route) -> Iterator[str]:
     if "requestBody" in operation:
         yield f"{_body(operation['requestBody'])}\n"
     if operation.get("parameters"):
-        yield from _parameters(operation["parameters"])
+        yield from _parameters(operation["parameters"], form="requestBody" in operation)
         yield ""
     for sample in operation["x-codeSamples"]:
         yield _fenced({"Shell": "bash", "Python": "python"}[sample["lang"]], sample["source"])
@@ -127,8 +146,12 @@ def _section(route: _Route) -> Iterator[str]:
         yield f"Body, {name}:\n"
         yield _fenced("json", pretty(example["value"]))
     yield from _answers(operation)
-    if refusals := _refusals(operation):
-        yield f"Refused with {refusals}.\n"
+    found = {
+        status: [code for code in codes if code not in said.get(status, ())]
+        for status, codes in _refusals(operation).items()
+    }
+    if any(found.values()):
+        yield f"Refused with {_listed(found)}.\n"
 
 
 def _body(body: _Json) -> str:
@@ -136,11 +159,11 @@ def _body(body: _Json) -> str:
     return f"Body: {body['description'][0].lower()}{body['description'][1:].rstrip('.')} ({kinds})."
 
 
-def _parameters(parameters: Sequence[_Json]) -> Iterator[str]:
+def _parameters(parameters: Sequence[_Json], *, form: bool) -> Iterator[str]:
     yield "| parameter | in | values | meaning |"
     yield "|---|---|---|---|"
     for parameter in parameters:
-        where = "path" if parameter["in"] == "path" else "query or form" if parameter["name"] != "form" else "query"
+        where = "query or form" if form else parameter["in"]
         about = parameter.get("description", "From the answer that made it.")
         yield f"| `{parameter['name']}` | {where} | {_values(parameter['schema'])} | {about} |"
 
@@ -174,14 +197,18 @@ def _answers(operation: _Json) -> Iterator[str]:
                 yield _fenced({"application/json": "json"}.get(media_type, "text"), text.rstrip("\n"))
 
 
-def _refusals(operation: _Json) -> str:
+def _refusals(operation: _Json) -> dict[int, list[str]]:
+    """Codes by status, without those of every route."""
     everywhere = {"host_not_allowed", "foreign_origin", "internal_error"}
     if operation["x-role"]:
         everywhere |= {"key_missing", "key_unknown", "role_too_low", "rate_limited"}
-    found = {
-        status: [code for code in codes if code not in everywhere] for status, codes in _status_codes(operation).items()
-    }
-    return "; ".join(f"{status} {', '.join(f'`{code}`' for code in codes)}" for status, codes in found.items() if codes)
+    found = _status_codes(operation).items()
+    return {status: [code for code in codes if code not in everywhere] for status, codes in found}
+
+
+def _listed(codes: Mapping[int, Sequence[str]]) -> str:
+    shown = (f"{status} {', '.join(f'`{code}`' for code in found)}" for status, found in codes.items() if found)
+    return "; ".join(shown)
 
 
 def _status_codes(operation: _Json) -> dict[int, list[str]]:
@@ -244,20 +271,25 @@ def _fenced(language: str, text: str) -> str:
     return f"```{language}\n{text}\n```\n"
 
 
-def pretty(value: Any, indent: int = 0) -> str:
+def pretty(value: Any, indent: int = 0, used: int = 0) -> str:
     """JSON with what fits on a line on one line.
 
     Args:
         value: Plain JSON.
-        indent: Columns it stands in from the left.
+        indent: Columns its lines are indented by.
+        used: Columns of its first line that are taken.
     """
     flat = json.dumps(value, ensure_ascii=False)
-    if indent + len(flat) <= _WIDTH or not isinstance(value, dict | list) or not value:
+    if used + len(flat) <= _WIDTH or not isinstance(value, dict | list) or not value:
         return flat
     inner = " " * (indent + 2)
     if isinstance(value, dict):
-        lines = [f"{json.dumps(key)}: {pretty(entry, indent + 2 + len(key) + 4)}" for key, entry in value.items()]
+        names = [f"{json.dumps(key)}: " for key in value]
+        entries = [
+            name + pretty(entry, indent + 2, indent + 2 + len(name))
+            for name, entry in zip(names, value.values(), strict=True)
+        ]
     else:
-        lines = [pretty(entry, indent + 2) for entry in value]
+        entries = [pretty(entry, indent + 2, indent + 2) for entry in value]
     opening, closing = "{}" if isinstance(value, dict) else "[]"
-    return f"{opening}\n{inner}" + f",\n{inner}".join(lines) + f"\n{' ' * indent}{closing}"
+    return f"{opening}\n{inner}" + f",\n{inner}".join(entries) + f"\n{' ' * indent}{closing}"

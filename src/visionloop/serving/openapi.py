@@ -257,8 +257,8 @@ def _explain() -> dict[str, Any]:
     )
     operation["description"] = (
         "The image comes back as PNG, as large as the upright image, the parts coloured that the champion's answer "
-        "rests on; where `Accept` prefers `application/json`, as numbers. It costs `serving.explain_masks` predictions. "
-        "The example's grid is cut to a corner."
+        "rests on; where `Accept` prefers `application/json`, as numbers. It costs "
+        "`serving.explain_masks` predictions. The example's grid is cut to a corner."
     )
     return {**operation, **_upload({**_BINARY, "description": "One file."}, [_TASK])}
 
@@ -384,7 +384,7 @@ def _stream() -> dict[str, Any]:
             "that is refused has `problem` in place of `prediction`. Frames are not kept, and have no prediction id."
         ),
         "x-role": "predict",
-        "parameters": _parameters([_TASK, _TOP_K, _THRESHOLD, _STORE]),
+        "parameters": _parameters([_TASK, _TOP_K, _THRESHOLD]),
         "message": _answer("FrameAnswer", "stream")[_JSON],
         "x-codes": codes.merged((codes.STREAM, codes.OPTION, codes.IMAGE, codes.QUEUE)),
         "x-codeSamples": _samples("stream"),

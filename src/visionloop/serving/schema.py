@@ -268,7 +268,7 @@ class ExplainAnswer(_Shape):
     task: str
     """The task."""
     model: ModelRef
-    """The model that answered."""
+    """Whose answer is explained."""
     prediction: dict[str, Any]
     """The prediction that is explained, as the task's own route gives it."""
     grid: list[list[float]] = Field(max_length=32)
