@@ -542,11 +542,8 @@ def test_a_damaged_folder_fails_its_job_and_no_other(service: Service) -> None:
     assert "zip" in state["error"]
 
 
-def test_the_client_sends_archives_folders_and_files(
-    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("visionloop.serving.client.httpx.Client", lambda **_: service.client)
-    client = Client("http://testserver")
+def test_the_client_sends_archives_folders_and_files(service: Service, tmp_path: Path) -> None:
+    client = Client("http://testserver", transport=service.client._transport)
     folder = tmp_path / "photos"
     (folder / "inner").mkdir(parents=True)
     for name, data in pictures(2).items():

@@ -192,9 +192,8 @@ class TestDeadline:
         assert 'visionloop_explanation_seconds_count{outcome="too_late",task="detection"}' in told
 
 
-def test_the_client_brings_the_picture(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Client("http://testserver") as client:
-        monkeypatch.setattr(client, "_http", service.client)
+def test_the_client_brings_the_picture(service: Service) -> None:
+    with Client("http://testserver", transport=service.client._transport) as client:
         picture = client.explain(encoded(48, 40), task="classification")
     assert Image.open(io.BytesIO(picture)).size == (48, 40)
 

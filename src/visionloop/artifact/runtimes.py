@@ -90,6 +90,9 @@ class OnnxGraph:
             self._session = ort.InferenceSession(str(path), options, providers=providers)
         except Exception as error:  # onnxruntime raises its own untyped errors
             raise _broken_graph(path, error) from None
+        # Where the device or its libraries cannot be used, ONNX Runtime goes on with the CPU and says nothing.
+        if settings.device == "cuda" and "CUDAExecutionProvider" not in self._session.get_providers():
+            raise _no_cuda("onnxruntime", "a CUDA device, with the libraries onnxruntime-gpu asks for")
         self._names = outputs
 
     def run(self, images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[Any]]:
