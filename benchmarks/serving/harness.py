@@ -42,6 +42,10 @@ BINARIES = Path(sys.executable).parent
 LISTEN = ("--host", "127.0.0.1", "--port", str(PORT))
 
 
+class NotServingError(Exception):
+    """A server did not come up; the message says why."""
+
+
 @dataclass(frozen=True)
 class Server:
     """One of those compared.
@@ -67,13 +71,16 @@ def visionloop(route: str = "/v1/classify") -> Server:
 
 @contextmanager
 def serving(server: Server, folder: Path, bundle: Path, settings: Mapping[str, Any] | None = None) -> Iterator[int]:
-    """A server that is ready, warm and at rest; its process id.
+    """A server that answers; its process id.
 
     Args:
         server: Which.
         folder: For its files and its log.
         bundle: What it serves.
         settings: Of the block `serving`, for visionloop.
+
+    Raises:
+        NotServingError: it ended, or answered nothing in two minutes.
     """
     home = folder / "home"
     opened = Bundle.open(bundle)
@@ -110,7 +117,7 @@ def _wait_ready(server: Server, process: subprocess.Popen[bytes], log: Path, lim
     end = time.monotonic() + limit_s
     while problem := _refusal(probe):
         if time.monotonic() > end or process.poll() is not None:
-            raise SystemExit(f"{server.name} did not come up: {problem}\n{log.read_text()[-3000:]}")
+            raise NotServingError(f"{server.name} did not come up: {problem}\n{log.read_text()[-3000:]}")
         time.sleep(0.2)
 
 

@@ -76,7 +76,10 @@ def peers(folder: Path, bundle: Path) -> Iterator[Server]:
             name, (*module, "litserve", str(PORT), str(WORKERS), str(batch)), partial(form, "/predict", "image")
         )
     model = folder / f"{bundle.parent.name}-mlflow"
-    subprocess.run([*module, "save-mlflow", str(bundle), str(model)], cwd=ROOT, check=True, capture_output=True)
+    save = [*module, "save-mlflow", str(bundle), str(model)]
+    saved = subprocess.run(save, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    if saved.returncode:
+        raise NoPeersError(f"MLflow could not store the model: {saved.stderr.strip().splitlines()[-1]}")
     serve = (
         str(python.parent / "mlflow"), "models", "serve", "--model-uri", str(model), "--env-manager", "local",
         "--workers", str(WORKERS), "--host", "127.0.0.1", "--port", str(PORT),
