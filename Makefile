@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PAGE := src/visionloop/serving/static/.built
+PAGE_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path '*/test-results/*' -not -path 'web/e2e/*')
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # No program here asks the network for news, tips or updates.
 export DVC_NO_ANALYTICS := 1
@@ -16,18 +18,18 @@ export BENTOML_DO_NOT_TRACK := True
 export PYTHONUNBUFFERED := 1
 export PYTHONWARNINGS := ignore::DeprecationWarning,ignore::FutureWarning
 
-.PHONY: help demo test lint format bench serve mlflow lock clean install
+.PHONY: help demo test lint format bench serve mlflow web lock clean install
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(STAMP) ## from nothing to promoted models of both tasks, on the embedded digits
+demo: $(STAMP) $(PAGE) ## from nothing to promoted models of both tasks, on the embedded digits
 	@python -m pipelines.digits
 	@python -m pipelines.config
 	@dvc repro
 	@python -m pipelines.summary
 
-test: $(STAMP) ## the whole test suite
+test: $(STAMP) $(PAGE) ## the whole test suite
 	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
 
 lint: $(STAMP) ## style, types, import contracts
@@ -43,13 +45,21 @@ format: $(STAMP) ## mend what can be mended by itself
 bench: $(STAMP) ## every benchmark; figures are printed beside their baselines
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; python "$$file"; done
 
-serve: $(STAMP) ## the promoted models over HTTP, on http://127.0.0.1:3000
+serve: $(STAMP) $(PAGE) ## the promoted models over HTTP, on http://127.0.0.1:3000
 	@visionloop serve
 
 mlflow: $(STAMP) ## the MLflow UI on http://127.0.0.1:5000
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --workers 1 --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///mlruns/mlflow.db
 
+web: BUILD := build
+web: $(PAGE) ## the web page, built into the package from web/
+
 install: $(STAMP) ## the environment in .venv, from requirements.lock
+
+# Where the packages cannot be fetched, `make web` fails; the others go on without the page, and say so.
+BUILD = build --if-possible
+$(PAGE): $(STAMP) $(PAGE_SOURCES)
+	@python -m pipelines.web $(BUILD)
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"error: Python {v[0]}.{v[1]} found\n  where:    {sys.executable}\n  expected: Python 3.11, 3.12 or 3.13\n  to do:    make PYTHON=python3.12 ...")'

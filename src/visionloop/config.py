@@ -244,9 +244,9 @@ def validate(values: Mapping[str, Any], *, root: Path, where: str) -> Config:
         if config is not None:
             configs[name] = config
     if general is not None:
-        for name in (*general.tasks, general.task):
+        for key, name in (*(("tasks", name) for name in general.tasks), ("task", general.task)):
             if name not in blocks:
-                problems.append(f"tasks: {name!r} has no block; {near_matches(name, blocks)}")
+                problems.append(f"{key}: {name!r} has no block; {near_matches(name, blocks)}")
     if problems or general is None:
         raise settings_error(list(dict.fromkeys(problems)), where=where)
     return Config(root=root, general=general, blocks=configs, values=dict(values))

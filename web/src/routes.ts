@@ -1,0 +1,17 @@
+import { lazy, type ComponentType, type LazyExoticComponent } from 'react';
+
+import type { IconName } from './components/Icon';
+
+export interface PanelRoute {
+  /** Address; the service answers it with this page too (VIEWS in serving/page.py). */
+  path: string;
+  /** Names the messages `<name>.nav` (the tab) and `<name>.title`. */
+  name: string;
+  icon: IconName;
+  panel: LazyExoticComponent<ComponentType>;
+}
+
+/** The panels in the order of the navigation. A new one: a folder in panels/, its messages, and a line here. */
+export const ROUTES: readonly PanelRoute[] = [
+  { path: '/', name: 'try', icon: 'scan', panel: lazy(() => import('./panels/try/TryPanel')) },
+];
