@@ -53,13 +53,14 @@ def main() -> None:
     """Print a table, and one JSON line of everything."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--quick", action="store_true", help="a fraction of the time, and only fp32")
+    parser.add_argument("--quick", action="store_true", help="small images, few turns, only fp32")
     parser.add_argument("--no-service", action="store_true", help="leave out the service over HTTP")
     parser.add_argument("--json", type=Path, help="where to write everything as JSON")
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
         raise SystemExit("torch finds no GPU here; `--device cpu --quick` tries the script without one")
     seconds = 0.5 if options.quick else 5.0
+    turns = 2 if options.quick else 10
     batches = BATCHES[:2] if options.quick else BATCHES
     precisions = (False,) if options.quick or options.device == "cpu" else (False, True)
     found: dict[str, Any] = {"machine": machine(options.device), "quick": options.quick, "rows": []}
@@ -67,9 +68,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for task, side, model in NETWORKS:
-            root = make_bundle(folder / task, make_dataset(folder, task), task, side, **model)
+            side = 64 if options.quick else side
+            root = make_bundle(folder / f"{task}-model", make_dataset(folder, task), task, side, **model)
             for tf32 in precisions:
-                found["rows"] += engines(root, options.device, batches, seconds, tf32=tf32)
+                found["rows"] += engines(root, options.device, batches, seconds, turns, tf32=tf32)
             if not options.no_service:
                 for engine in ("onnxruntime", "torch"):
                     found["rows"] += service(folder, root, engine, options.device, batches, seconds)
@@ -93,13 +95,15 @@ def machine(device: str) -> dict[str, str]:
         found["cudnn"] = str(torch.backends.cudnn.version())
     for package in ("torch", "onnxruntime", "onnxruntime-gpu", "visionloop"):
         try:
-            found[package] = version(package)
+            found[package] = version(package)  # type: ignore[no-untyped-call]
         except PackageNotFoundError:
             continue
     return found
 
 
-def engines(root: Path, device: str, batches: tuple[int, ...], seconds: float, *, tf32: bool) -> list[dict[str, Any]]:
+def engines(
+    root: Path, device: str, batches: tuple[int, ...], seconds: float, turns: int, *, tf32: bool
+) -> list[dict[str, Any]]:
     """Our engines and raw torch on a bundle's graph, turn and turn about."""
     predictors: dict[str, Predictor] = {}
     for engine, name in zip(("onnxruntime", "torch"), ENGINE_NAMES, strict=True):
@@ -116,7 +120,8 @@ def engines(root: Path, device: str, batches: tuple[int, ...], seconds: float, *
     if device == "cuda":
         # Said here too, in case torch's engine could not be opened.
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
-    recipe = Bundle.open(root).manifest.recipe
+    manifest = Bundle.open(root).manifest
+    recipe = manifest.recipe
     rows: list[dict[str, Any]] = []
     for batch in batches:
         images = np.random.default_rng(0).integers(0, 255, (batch, recipe.height, recipe.width, 3), dtype=np.uint8)
@@ -127,8 +132,8 @@ def engines(root: Path, device: str, batches: tuple[int, ...], seconds: float, *
         }
         for name, predictor in predictors.items():
             runners[name] = lambda predictor=predictor, images=images: predictor.run(images)  # type: ignore[misc]
-        speeds = {name: batch * rate for name, rate in _rates(runners, seconds).items()}
-        label = f"{root.parent.name} {recipe.width} px, {'tf32' if tf32 else 'fp32'}, batch {batch}"
+        speeds = {name: batch * rate for name, rate in _rates(runners, seconds, turns).items()}
+        label = f"{manifest.task} {recipe.width} px, {'tf32' if tf32 else 'fp32'}, batch {batch}"
         for name, speed in speeds.items():
             ratio = speed / speeds[BASELINE]
             rows.append({"case": label, "name": name, "images_per_s": round(speed, 1), "ratio": round(ratio, 3)})
@@ -159,14 +164,14 @@ def _resident(graph: torch.nn.Module, images: torch.Tensor) -> object:
     return outputs
 
 
-def _rates(runners: dict[str, Runner], seconds: float) -> dict[str, float]:
+def _rates(runners: dict[str, Runner], seconds: float, num_turns: int) -> dict[str, float]:
     """Calls per second of each, in short turns, so that a disturbance meets all alike; the median turn counts."""
     turns: dict[str, list[float]] = {name: [] for name in runners}
     for runner in runners.values():
         for _ in range(3):
             runner()
-    slice_s = seconds / 10
-    for _ in range(10):
+    slice_s = seconds / num_turns
+    for _ in range(num_turns):
         for name, runner in runners.items():
             started, count = time.perf_counter(), 0
             while time.perf_counter() - started < slice_s or not count:

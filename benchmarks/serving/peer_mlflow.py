@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.serving.peer_servers import Classifier
 
 
-class Model(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+class Model(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined]
     """A column of encoded images in, a list of answers out."""
 
     def load_context(self, context: Any) -> None:
