@@ -168,8 +168,10 @@ def _without_drift(pool: Pool, windows: int, per_reference: int) -> dict[str, ob
         alarms += result.status != "ok"
         names.update(result.drifted)
     interval = wilson_interval(alarms, windows)
-    print(f"without drift: {alarms} of {windows} windows alarmed, {interval.mean:.2%} "
-          f"(95%: {interval.lower:.2%} to {interval.upper:.2%}), {dict(names)}, {1000 * spent / windows:.0f} ms CPU each")  # fmt: skip
+    print(
+        f"without drift: {alarms} of {windows} windows alarmed, {interval.mean:.2%} (95%: {interval.lower:.2%} to "
+        f"{interval.upper:.2%}), {dict(names)}, {1000 * spent / windows:.0f} ms CPU each"
+    )
     return {"alarms": alarms, "windows": windows, "lower": interval.lower, "upper": interval.upper, "tests": names}
 
 
@@ -227,7 +229,7 @@ def _accuracy(
     picks: Sequence[npt.NDArray[np.integer]],
     results: list[DriftResult],
 ) -> dict[str, float]:
-    """True and estimated accuracy; `covered` is of the windows for which there was an estimate."""
+    """True accuracy and mean confidence; `covered` is the share of right intervals where there was an estimate."""
     right = rows.class_counts.argmax(axis=1) == truth
     true = [float(right[pick].mean()) for pick in picks]
     given = [
@@ -236,8 +238,8 @@ def _accuracy(
         if result.accuracy.value is not None and result.accuracy.lower is not None and result.accuracy.upper is not None
     ]
     covered = float(np.mean([inside for inside, _ in given])) if given else float("nan")
-    # What it would have said where it was withdrawn, too.
-    return {"true": float(np.mean(true)), "estimated": float(rows.expected_scores.mean()), "covered": covered}
+    confidence = float(np.mean([rows.expected_scores[pick].mean() for pick in picks]))
+    return {"true": float(np.mean(true)), "confidence": confidence, "estimates": len(given), "covered": covered}
 
 
 def _auc(results: list[DriftResult]) -> float:

@@ -96,24 +96,40 @@ def _run(
         for name, values in reference.scalars.items()
     ]
     # Twice as many as the smallest significant p-value of Holm's procedure needs.
-    permutations = math.ceil(2 * (len(family) + 3) / settings.alpha)
-    classes = class_test(
-        reference.class_counts, rows.class_counts, permutations=permutations, rng=np.random.default_rng(settings.seed)
-    )
-    family.append(_Test("classes", "answer", "chi_square", "V", classes))
+    permutations = math.ceil(2 * (len(family) + 4) / settings.alpha)
+    # What has no finite value takes no part in the other tests, so its share is a test of its own.
+    for name, columns in (("classes", _named), ("missing_values", _missing)):
+        rng = np.random.default_rng(settings.seed)
+        found = class_test(columns(reference), columns(rows), permutations=permutations, rng=rng)
+        family.append(_Test(name, "answer", "chi_square", "V", found))
     chosen_reference = _subsample(reference.embeddings, settings.max_test_images, settings.seed)
     chosen = _subsample(rows.embeddings, settings.max_test_images, settings.seed + 1)
-    found = embedding_tests(
+    embedding = embedding_tests(
         reference.embeddings[chosen_reference],
         rows.embeddings[chosen],
         permutations=permutations,
         rng=np.random.default_rng(settings.seed),
     )
-    family.append(_Test("embedding_mmd", "embedding", "mmd", "MMD2", found.mmd))
-    family.append(_Test("embedding_domain", "embedding", "domain_classifier", "AUC", found.domain))
-    if found.domain.outcome != "tested":
+    family.append(_Test("embedding_mmd", "embedding", "mmd", "MMD2", embedding.mmd))
+    family.append(_Test("embedding_domain", "embedding", "domain_classifier", "AUC", embedding.domain))
+    if embedding.domain.outcome != "tested":
         return family, ()
-    return family, _newest(reference, rows, chosen, found.reference_scores, found.scores, settings.newest_images)
+    scores = (embedding.reference_scores, embedding.scores)
+    return family, _newest(reference, rows, chosen, *scores, settings.newest_images)
+
+
+def _named(rows: Observations) -> npt.NDArray[np.int32]:
+    """int32 [N,C+1]: the counts of classes, and 1 in the last column where an answer names none."""
+    nothing = rows.class_counts.sum(axis=1, keepdims=True) == 0
+    return np.concatenate([rows.class_counts, nothing.astype(np.int32)], axis=1)
+
+
+def _missing(rows: Observations) -> npt.NDArray[np.int32]:
+    """int32 [N,2]: whether all numbers of an image and its embedding are finite, or some are not."""
+    finite = np.isfinite(rows.embeddings).all(axis=1)
+    for values in rows.scalars.values():
+        finite &= np.isfinite(values)
+    return np.stack([finite, ~finite], axis=1).astype(np.int32)
 
 
 def _subsample(embeddings: npt.NDArray[np.float32], limit: int, seed: int) -> npt.NDArray[np.intp]:
