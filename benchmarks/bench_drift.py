@@ -70,6 +70,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--cifar-bundle", type=Path)
     parser.add_argument("--bccd-bundle", type=Path)
+    parser.add_argument("--sets", nargs="+", default=["cifar10", "bccd"], help="data sets to run")
     parser.add_argument("--windows", type=int, default=1000, help="without drift, per data set")
     parser.add_argument("--per-reference", type=int, default=50)
     parser.add_argument("--shift-windows", type=int, default=60, help="per kind of drift")
@@ -80,6 +81,8 @@ def main() -> None:
         ("cifar10", load_cifar, arguments.cifar_bundle),
         ("bccd", load_bccd, arguments.bccd_bundle),
     ):
+        if name not in arguments.sets:
+            continue
         archive = arguments.data / f"{name}.tar.gz"
         if not archive.is_file():
             print(f"{name}: skipped, there is no {archive}")
@@ -216,10 +219,9 @@ def _detected(
     text = f"{name:<18} {detected:>3}/{len(picks)} detected, {critical:>3} critical, AUC {_auc(results):.2f}"
     if truth is not None:
         line |= (accuracy := _accuracy(rows, truth, picks, results))
-        text += ", accuracy true {true:.3f} estimated {estimated:.3f} (in its interval: {covered:.0%})".format(
-            **accuracy
-        )
-    print(f"{text}; {', '.join(f'{test} {count}' for test, count in tests)}")
+        text += f", accuracy {accuracy['true']:.3f}, mean confidence {accuracy['confidence']:.3f}"
+        text += f", interval right {accuracy['covered']:.0%} of {accuracy['estimates']}"
+    print(f"{text}; {', '.join(f'{test} {count}' for test, count in tests)}", flush=True)
     return line
 
 
@@ -311,7 +313,7 @@ def _bundle_answerer(root: Path) -> tuple[Answerer, tuple[str, ...]]:
 
 def _thumbnails(images: Sequence[ImageArray]) -> npt.NDArray[np.float32]:
     small = [np.asarray(Image.fromarray(image).resize((32, 32), Image.Resampling.BOX)).ravel() for image in images]
-    return np.stack(small).astype(np.float32) / 255
+    return np.asarray(np.stack(small) / 255, np.float32)
 
 
 def _logistic(images: list[ImageArray], truth: npt.NDArray[np.int64], learn: npt.NDArray[np.integer]) -> Answerer:
@@ -404,7 +406,7 @@ def _crop(image: ImageArray, _: np.random.Generator) -> ImageArray:
 
 def _colour(image: ImageArray, _: np.random.Generator) -> ImageArray:
     """Warmer light: red up, blue down by a tenth."""
-    return np.clip(image * np.array([1.1, 1.0, 0.9]), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(image * np.array([1.1, 1.0, 0.9]), 0, 255), np.uint8)
 
 
 SHIFTS: dict[str, Shift] = {

@@ -119,7 +119,7 @@ def crop(image: ImageArray, rng: np.random.Generator) -> ImageArray:
 
 
 def colour(image: ImageArray, rng: np.random.Generator) -> ImageArray:
-    return np.clip(image * np.array([1.1, 1.0, 0.9]), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(image * np.array([1.1, 1.0, 0.9]), 0, 255), np.uint8)
 
 
 SHIFTS: dict[str, Shift] = {

@@ -8,7 +8,7 @@ from visionloop.monitoring.drift.hypotheses import class_test, embedding_tests, 
 
 
 def one_hot(ids: np.ndarray, num: int) -> np.ndarray:
-    return np.eye(num, dtype=np.int32)[ids]
+    return np.asarray(np.eye(num, dtype=np.int32)[ids])
 
 
 def test_ks_equals_scipy_and_ignores_what_is_not_finite() -> None:

@@ -68,7 +68,7 @@ def test_a_profile_lowers_the_distance_and_never_raises_it() -> None:
 
 def test_no_client_fills_more_than_its_share() -> None:
     rng = np.random.default_rng(2)
-    clients: list[str | None] = ["flood"] * 1000 + [f"client {number}" for number in rng.integers(0, 40, 400)]
+    clients: list[str | None] = [*["flood"] * 1000, *(f"client {number}" for number in rng.integers(0, 40, 400))]
     order = rng.permutation(len(clients))
     windows = tumbling_windows(rows(hashes(1400), [clients[index] for index in order]), SETTINGS)
     assert windows[0].complete
@@ -81,7 +81,7 @@ def test_few_clients_share_alike() -> None:
     assert client_cap([None, None], SETTINGS) == 200
     assert client_cap(["a", "b", "a"], SETTINGS) == 100
     assert client_cap(["a", None], SETTINGS) == 100
-    assert client_cap([str(number) for number in range(20)], SETTINGS) == 10
+    assert client_cap(tuple(map(str, range(20))), SETTINGS) == 10
     assert client_cap([str(number) for number in range(500)], SETTINGS) == 10
 
 

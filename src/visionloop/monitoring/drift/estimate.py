@@ -58,18 +58,27 @@ def estimate_accuracy(
         confidence: Of the interval.
     """
     scores = expected_scores[np.isfinite(expected_scores)]
-    blank = {"metric": info.metric, "confidence": confidence, "num_images": len(scores)}
+    blank = AccuracyEstimate(
+        status="unavailable",
+        metric=info.metric,
+        confidence=confidence,
+        num_images=len(scores),
+        reason="the task's answers carry no probability of being right",
+    )
+    if not len(expected_scores):
+        return blank.model_copy(update={"reason": "no images"})
     if info.calibration_gap is None or not len(scores):
-        reason = "the task's answers carry no probability of being right" if len(expected_scores) else "no images"
-        return AccuracyEstimate(status="unavailable", reason=reason, **blank)
+        return blank
     if critical:
         reason = "embedding drift is critical: confidence on such images was never calibrated; label some of them"
-        return AccuracyEstimate(status="not_valid", reason=reason, **blank)
+        return blank.model_copy(update={"status": "not_valid", "reason": reason})
     mean = float(np.clip(scores.mean() - info.calibration_gap, 0.0, 1.0))
     variance = float((scores * (1 - scores)).sum()) / len(scores) ** 2 + (info.calibration_error or 0.0) ** 2
     lower, upper = _wilson(mean, variance, len(scores), confidence)
     reason = f"mean confidence of {len(scores)} images, calibrated on {info.num_images} reference images"
-    return AccuracyEstimate(status="estimate", value=mean, lower=lower, upper=upper, reason=reason, **blank)
+    return blank.model_copy(
+        update={"status": "estimate", "value": mean, "lower": lower, "upper": upper, "reason": reason}
+    )
 
 
 def _wilson(mean: float, variance: float, num: int, confidence: float) -> tuple[float, float]:

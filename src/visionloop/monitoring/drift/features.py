@@ -147,7 +147,7 @@ def noise_level(image: ImageArray) -> float:
 
 def hamming(one: npt.NDArray[np.uint64], other: npt.NDArray[np.uint64] | np.uint64) -> npt.NDArray[np.uint8]:
     """How many of 64 bits differ, element by element."""
-    return np.bitwise_count(one ^ other)
+    return np.asarray(np.bitwise_count(one ^ other), np.uint8)
 
 
 def _scaled(image: ImageArray) -> Image.Image:

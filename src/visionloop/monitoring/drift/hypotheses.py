@@ -174,10 +174,10 @@ def embedding_tests(
     if not (scale > 0).any():
         return untested("constant")
     # Every direction alike, over both sides together: that does not know the labels, so permutations stay exact.
-    points = _projected(points[:, scale > 0] / scale[scale > 0], rng)
+    projected = _projected(points[:, scale > 0] / scale[scale > 0], rng)
     labels = np.repeat([0.0, 1.0], [len(reference), len(window)])
-    mmd = _mmd(points, labels, permutations, rng)
-    smoother, folds = _cross_validated(points, num_folds, rng)
+    mmd = _mmd(projected, labels, permutations, rng)
+    smoother, folds = _cross_validated(projected, num_folds, rng)
     domain, scores = _domain(smoother, folds, labels, permutations, rng)
     return EmbeddingTests(
         mmd=TestResult(outcome="tested", p=mmd[0], effect=mmd[1], **sizes),

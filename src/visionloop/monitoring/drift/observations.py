@@ -121,8 +121,8 @@ class Observations:
     clients: tuple[str | None, ...]
 
     def __post_init__(self) -> None:
-        columns = [self.class_counts, self.embeddings, self.expected_scores, self.dhash, *self.scalars.values()]
-        lengths = {len(self.ids), len(self.clients), *map(len, columns)}
+        lengths = {len(self.ids), len(self.clients), len(self.class_counts), len(self.embeddings), len(self.dhash)}
+        lengths |= {len(column) for column in (self.expected_scores, *self.scalars.values())}
         if len(lengths) != 1 or self.class_counts.ndim != 2 or self.embeddings.ndim != 2:
             raise ValueError(f"expected columns of one length, counts [N,C], embeddings [N,D], got lengths {lengths}")
 
