@@ -77,6 +77,7 @@ class Service:
     root: Path
     api: Api
     client: TestClient
+    settings: ServingSettings
 
     def lineup(self, task: str, lineup: Lineup | None) -> None:
         """Change what serves, and have it noticed."""
@@ -102,4 +103,4 @@ def service(tmp_path: Path, bundles: dict[str, Path], settings: ServingSettings)
     api = Api(settings, tmp_path, tmp_path, store)
     guarded = Guard(api.app(), ring=None, settings=settings, role_of=role_of)
     with TestClient(guarded) as client:
-        yield Service(tmp_path, api, client)
+        yield Service(tmp_path, api, client, settings)
