@@ -59,6 +59,8 @@ class Server:
         (folder / "params.yaml").write_text(json.dumps({"serving": {**quick, **(serving or {})}}))
         self.log = (folder / "log").open("w")
         variables = os.environ | {"OMP_NUM_THREADS": "1", "BENTOML_DO_NOT_TRACK": "True"} | (environment or {})
+        # BentoML keeps all servers' metrics in one folder of its home, and empties it when another one starts.
+        variables["BENTOML_HOME"] = str(folder / "bentoml")
         variables.pop("VISIONLOOP_PARAMS", None)
         self.process = subprocess.Popen(
             [str(Path(sys.executable).parent / "visionloop"), "serve", "--port", str(self.port)],

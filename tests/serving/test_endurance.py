@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import http.client
 import itertools
 import os
 import shutil
@@ -23,6 +22,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.serving.altered import scaled
 from tests.serving.conftest import encoded, variant
 from tests.serving.live import PATIENCE_S, Server, ask, chunk, connect, head, post, reply, wait_for
 from tests.serving.mutants import FORM, mutated_forms, mutated_images
@@ -162,8 +162,6 @@ def files_below(folder: Path) -> set[str]:
 def test_a_chunked_body_above_the_limit_is_cut_off_and_leaves_no_file(
     server: Server, path: str, content_type: str
 ) -> None:
-    classify(server)
-    wait_for(lambda: server.metric('visionloop_log_rows{fate="pending"}') == 0, "the log is written")
     before, memory = files_below(server.folder / "tmp"), Memory(server)
     opened = [{file.path for file in worker.open_files()} for worker in server.workers()]
     start = b'--edge\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
@@ -182,51 +180,11 @@ def test_a_chunked_body_above_the_limit_is_cut_off_and_leaves_no_file(
     assert memory.peak_mb() < 60
 
 
-# -- random damage
-
-
-def test_mutated_images_and_bodies_are_answered_or_refused(server: Server) -> None:
-    pids = {worker.pid for worker in server.workers()}
-    images = (("image/png", data) for data in mutated_images(10_000))
-    forms = ((FORM, data) for data in mutated_forms(1_000))
-    work, lock = itertools.chain(images, forms), threading.Lock()
-    statuses: Counter[int] = Counter()
-
-    def send() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_S)
-        while True:
-            with lock:
-                content_type, data = next(work, ("", b""))
-            if not content_type:
-                return
-            for attempt in (1, 2):
-                try:
-                    connection.request("POST", "/v1/classify?store=false", data, {"Content-Type": content_type})
-                    answer = connection.getresponse()
-                    break
-                except (http.client.RemoteDisconnected, ConnectionError):
-                    # The server ended an idle connection as we began to use it; once, not twice.
-                    connection.close()
-                    assert attempt == 1
-            answer.read()
-            with lock:
-                statuses[answer.status] += 1
-
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        for done in [pool.submit(send) for _ in range(4)]:
-            done.result()
-    assert sum(statuses.values()) == 11_000
-    assert set(statuses) <= {200, 400, 413, 415, 422, 503, 504}, statuses
-    assert min(statuses[200], statuses[400], statuses[415]) > 100, statuses
-    assert {worker.pid for worker in server.workers()} == pids
-
-
 # -- the database
 
 
 def test_a_locked_database_delays_no_prediction_and_its_losses_are_counted(server: Server) -> None:
     id_ = classify(server)["predictions"][0]["id"]
-    wait_for(lambda: server.metric('visionloop_log_rows{fate="pending"}') == 0 or classify(server), "it is written")
     dropped = server.metric('visionloop_log_rows{fate="dropped"}')
     with contextlib.closing(sqlite3.connect(server.folder / "mlruns/predictions.db", isolation_level=None)) as blocker:
         blocker.execute("BEGIN IMMEDIATE")
@@ -296,8 +254,12 @@ def test_a_tampered_bundle_is_refused_by_every_worker_and_the_alert_is_raised(
     wait_for(lambda: server.metric(series) == 0, "the gauge is down again")
 
 
-def test_twenty_swaps_under_fifty_requests_a_second_lose_nothing(server: Server, bundles: dict[str, Path]) -> None:
-    versions = {"1": bundles["classification"], "2": bundles["classification-2"]}
+def test_twenty_swaps_under_fifty_requests_a_second_lose_nothing(
+    server: Server, bundles: dict[str, Path], tmp_path: Path
+) -> None:
+    versions = {"1": bundles["classification"], "2": tmp_path / "other"}
+    shutil.copytree(versions["1"], versions["2"])
+    scaled(versions["2"], 3.0)  # so that each version's answers are its own
     scores = {}
     for version, bundle in versions.items():
         use(server, bundle, version)
@@ -341,7 +303,7 @@ def test_twenty_swaps_under_fifty_requests_a_second_lose_nothing(server: Server,
         for thread in threads:
             thread.join()
     assert wrong == []
-    assert min(answered.values()) > 50
+    assert min(answered[version] for version in versions) >= 10
     use(server, versions["1"], "1")
     wait_for(lambda: served(server) == {"1"}, "version 1 serves")
 
@@ -349,48 +311,83 @@ def test_twenty_swaps_under_fifty_requests_a_second_lose_nothing(server: Server,
 # -- a long day
 
 
-def test_a_minute_of_everything_leaves_memory_and_descriptors_where_they_were(server: Server) -> None:
-    images = [encoded(200 + seed, 150, "JPEG", seed) for seed in range(20)]
-    bad = list(mutated_images(200, seed=3))
-    stop = threading.Event()
-    statuses: Counter[int] = Counter()
+class Day:
+    """Clients of every kind, until they are told to stop.
 
-    def live(number: int) -> None:
-        for turn in itertools.count(number):
-            if stop.is_set():
+    Attributes:
+        statuses: How often which status was answered.
+        damaged: Mutated images and bodies sent, out of 11,000.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._port = server.port
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._damaged = itertools.chain(
+            (("image/png", data) for data in mutated_images(10_000)), ((FORM, data) for data in mutated_forms(1_000))
+        )
+        self.statuses: Counter[int] = Counter()
+        self.damaged: Counter[int] = Counter()
+
+    @contextlib.contextmanager
+    def going_on(self) -> Iterator[None]:
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            clients = [pool.submit(client) for client in (self._careful, self._vandal, self._vandal)]
+            try:
+                yield
+            finally:
+                self._stop.set()
+        for client in clients:
+            client.result()
+
+    def _careful(self) -> None:
+        images = [encoded(200 + seed, 150, "JPEG", seed) for seed in range(20)]
+        for image in itertools.cycle(images):
+            if self._stop.is_set():
                 return
-            good, damaged = images[turn % len(images)], bad[turn % len(bad)]
             for request in (
-                post("/v1/classify", "image/jpeg", good),
-                post("/v1/detect", "image/jpeg", good),
-                post("/v1/predict", "image/png", damaged),
+                post("/v1/classify", "image/jpeg", image),
+                post("/v1/detect", "image/jpeg", image),
+                post("/v1/predict?store=false", "image/jpeg", image),
                 head("/v1/models", "Connection: close", method="GET"),
                 head("/metrics", "Connection: close", method="GET"),
             ):
-                statuses[ask(server.port, request).status] += 1
-            with connect(server.port) as leaving:
-                leaving.sendall(
-                    head("/v1/classify", "Content-Type: image/jpeg", f"Content-Length: {len(good)}") + good[:99]
-                )
-            time.sleep(0.02)
+                self.statuses[ask(self._port, request).status] += 1
+            with connect(self._port) as leaving:
+                start = head("/v1/classify", "Content-Type: image/jpeg", f"Content-Length: {len(image)}")
+                leaving.sendall(start + image[:99])
 
-    threads = [threading.Thread(target=live, args=(number,)) for number in range(3)]
-    for thread in threads:
-        thread.start()
-    try:
-        time.sleep(15)  # until caches, pools and thread stacks are what they will be
+    def _vandal(self) -> None:
+        while not self._stop.is_set():
+            with self._lock:
+                content_type, data = next(self._damaged, ("", b""))
+            if not content_type:
+                return
+            status = ask(self._port, post("/v1/classify?store=false", content_type, data)).status
+            with self._lock:
+                self.damaged[status] += 1
+
+
+def test_a_minute_of_everything_leaves_memory_and_descriptors_where_they_were(server: Server) -> None:
+    pids = {worker.pid for worker in server.workers()}
+    classify(server)
+    idle = descriptors(server)
+    day = Day(server)
+    with day.going_on():
+        time.sleep(15)  # until caches, pools and stacks are what they will be
         memory = Memory(server)
         time.sleep(45)
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-    assert memory.growth_mb() <= 20
-    assert sum(statuses.values()) > 300
-    assert set(statuses) <= {200, 400, 415, 422, 503, 504}
-    idle = descriptors(server)
-    many(server, [post("/v1/classify", "image/png", IMAGE)] * 50)
-    wait_for(lambda: descriptors(server) <= idle, "descriptors are where they were")
+        # On a slow machine the 11,000 take longer.
+        wait_for(lambda: day.damaged.total() == 11_000, "all damaged images and bodies were sent", timeout_s=400)
+        grown = memory.growth_mb()
+    assert grown <= 20
+    assert {worker.pid for worker in server.workers()} == pids
+    assert set(day.statuses) == {200}
+    assert set(day.damaged) <= {200, 400, 413, 415, 422, 503, 504}, day.damaged
+    assert min(day.damaged[200], day.damaged[400], day.damaged[415]) > 100, day.damaged
+    # A few stay with pools that open on demand: threads of the executor, connections to the database.
+    wait_for(lambda: descriptors(server) <= idle + 8, "descriptors are where they were")
+    assert served(server) == {"1"}
     assert server.metric('visionloop_queue_images{role="champion",task="classification"}') == 0
 
 

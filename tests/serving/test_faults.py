@@ -2,50 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import helper, numpy_helper
 
+from tests.serving.altered import scaled, signed
 from tests.serving.conftest import Service, encoded, variant
 from tests.serving.test_api import problem
-from visionloop.artifact.bundle import GOLDEN, GRAPH, MANIFEST
+from visionloop.artifact.bundle import GOLDEN, GRAPH
 from visionloop.artifact.deployment import Lineup
-from visionloop.core.files import sha256_file
 from visionloop.serving import metrics
 
 
-def signed(bundle: Path, *names: str) -> None:
-    """Make the manifest agree with altered files, as whoever exported a bad model would have."""
-    manifest = json.loads((bundle / MANIFEST).read_text())
-    manifest["files"] |= {name: sha256_file(bundle / name) for name in names}
-    (bundle / MANIFEST).write_text(json.dumps(manifest))
-
-
 def without_numbers(bundle: Path) -> None:
-    """Every output is NaN, and the golden batch expects just that."""
-    model = onnx.load(bundle / GRAPH)
-    nan = numpy_helper.from_array(np.array(np.nan, np.float32), "nan")
-    model.graph.initializer.append(nan)
-    floats = [
-        output.name for output in model.graph.output if output.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
-    ]
-    for node in model.graph.node:
-        for index, name in enumerate(node.output):
-            if name in floats:
-                node.output[index] = f"{name}_finite"
-    model.graph.node.extend(helper.make_node("Mul", [f"{name}_finite", "nan"], [name]) for name in floats)
-    onnx.save(model, bundle / GRAPH)
-    with np.load(bundle / GOLDEN) as golden:
-        arrays = {name: golden[name] for name in golden.files}
-    arrays |= {name: np.full_like(arrays[name], np.nan) for name in floats}
-    np.savez(bundle / GOLDEN, **arrays)
-    signed(bundle, GRAPH, GOLDEN)
+    scaled(bundle, np.nan)
 
 
 def with_other_answers(bundle: Path) -> None:
