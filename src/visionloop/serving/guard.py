@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import re
 import time
@@ -26,6 +27,9 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_][a-z0-9_.-]*)(?::[0-9]*)?")
 _HOST_RULE = re.compile(r"(?:\*\.)?[a-z0-9_][a-z0-9_.-]*|\[[0-9a-f:.]+\]")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s*]+")
 _POLICY_VIOLATION = 1008
+
+_LINGER_S = 2.0
+"""Seconds a body that nobody wants is still read, so that its sender sees the answer; then its connection ends."""
 
 _PREFLIGHT: _Headers = [
     (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE"),
@@ -127,7 +131,9 @@ class Guard:
         request_id = _request_id(headers.get(b"x-request-id"))
         state = scope["state"] = {**scope.get("state", {}), "request_id": request_id, "key_id": ""}
         added = [(b"x-request-id", request_id.encode())]
-        answer = _Answer(send, added, no_store=scope["path"].startswith("/v1/"))
+        body = _Body(receive, headers)
+        receive = body.receive
+        answer = _Answer(send, added, body, no_store=scope["path"].startswith("/v1/"))
         try:
             self._check_host(scope["headers"])
             if self._origins and scope["type"] == "http":
@@ -308,19 +314,53 @@ def _secret(headers: Mapping[bytes, bytes]) -> str | None:
     return secret.decode("latin-1").strip() or None
 
 
-class _Answer:
-    """`send` with our headers: `added` in place of the app's own, the security headers where the app has none."""
+class _Body:
+    """`receive`, and whether the request's body is still coming."""
 
-    def __init__(self, send: Send, added: _Headers, *, no_store: bool) -> None:
+    def __init__(self, receive: Receive, headers: Mapping[bytes, bytes]) -> None:
+        self._receive = receive
+        self.unread = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self.unread = self.unread and bool(message.get("more_body"))
+        return message
+
+    async def drain(self) -> None:
+        try:
+            async with asyncio.timeout(_LINGER_S):
+                while self.unread:
+                    await self.receive()
+                    # A sender without pause would otherwise neither let others run nor time out.
+                    await asyncio.sleep(0)
+        except TimeoutError:
+            return
+
+
+class _Answer:
+    """`send` with our headers: `added` in place of the app's own, the security headers where the app has none.
+
+    An answer that comes before the end of the body is the connection's last: whoever goes on sending would hold it.
+    """
+
+    def __init__(self, send: Send, added: _Headers, body: _Body, *, no_store: bool) -> None:
         self._send = send
         self._added = added
+        self._body = body
+        self._last = False
         self._no_store = no_store
         self.started = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] in _RESPONSES:
             self.started = True
-            message = {**message, "headers": _dress(message.get("headers", ()), self._added, self._no_store)}
+            headers = _dress(message.get("headers", ()), self._added, self._no_store)
+            self._last = self._body.unread
+            message = {**message, "headers": [*headers, (b"connection", b"close")] if self._last else headers}
+        elif self._last and message["type"] == "http.response.body" and not message.get("more_body"):
+            await self._send({**message, "more_body": True})
+            await self._body.drain()
+            message = {"type": "http.response.body"}
         elif message["type"] == "websocket.accept":
             message = {**message, "headers": [*message.get("headers", ()), *self._added]}
         await self._send(message)

@@ -280,9 +280,12 @@ class Fleet:
         try:
             predictor = Predictor.open(deployment.bundle_path(self._pointer, variant), self._settings.runtime)
             _require_identity(predictor, task, variant)
-        except VisionloopError as error:
-            failures[f"{task}.{role}"] = error.what
-            _log.error("%s of %s is not served, what served before stays: %s", role, task, error)
+        except Exception as error:
+            # Engines and archives raise errors of their own; none of them may end what serves, or the worker's start.
+            known = isinstance(error, VisionloopError)
+            what = error.what if isinstance(error, VisionloopError) else f"the bundle cannot be loaded ({error!r:.200})"
+            failures[f"{task}.{role}"] = what
+            _log.error("%s of %s is not served, what served before stays: %s", role, task, error, exc_info=not known)
             return None
         _log.info("%s of %s: %s version %s", role, task, variant.model, variant.version)
         return LiveModel(variant, role, predictor, self._settings, self._executor)

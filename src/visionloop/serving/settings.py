@@ -110,6 +110,8 @@ class ServingSettings(Settings):
     """The deployment pointer, relative to the project: which bundles serve."""
     poll_s: float = Field(default=1.0, gt=0, le=60)
     """Seconds between looks at the pointer."""
+    drain_s: float = Field(default=2.0, ge=0, le=300)
+    """Seconds a stopping worker says it is not ready while it still answers, so that balancers turn away first."""
     runtime: RuntimeSettings = RuntimeSettings(threads=1)
     """Engine of every worker; with one thread each, workers do not fight for cores."""
     upload: UploadSettings = UploadSettings()
