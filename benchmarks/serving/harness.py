@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -82,6 +83,7 @@ def serving(server: Server, folder: Path, bundle: Path, settings: Mapping[str, A
     Raises:
         NotServingError: it ended, or answered nothing in two minutes.
     """
+    _require_free_port()
     home = folder / "home"
     opened = Bundle.open(bundle)
     variant = Variant(model="bench", version="1", digest=opened.digest, bundle=str(bundle))
@@ -109,6 +111,13 @@ def serving(server: Server, folder: Path, bundle: Path, settings: Mapping[str, A
             yield process.pid
         finally:
             _stop(process)
+
+
+def _require_free_port() -> None:
+    # Another server there would be measured in the name of this one.
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", PORT)) == 0:
+            raise NotServingError(f"something listens on port {PORT} already")
 
 
 def _wait_ready(server: Server, process: subprocess.Popen[bytes], log: Path, limit_s: float = 120.0) -> None:
@@ -147,7 +156,9 @@ def settle(pid: int, limit_s: float = 60.0) -> None:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    family = [process_ for process_ in _family(process.pid) if process_.pid != process.pid]
+    if process.poll() is not None:
+        return
+    family = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGTERM)
     try:
         process.wait(20)
