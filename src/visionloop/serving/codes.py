@@ -127,7 +127,14 @@ BATCH_UPLOAD: Refusals = {
 BATCH: Refusals = {404: ("unknown_batch",)}
 BATCH_RESULT: Refusals = {409: ("batch_not_done",)}
 BATCH_ROW: Refusals = {
-    422: ("image_compression", "image_damaged", "image_encrypted", "image_too_many_bytes", "image_too_many_pixels", "internal_error")
+    422: (
+        "image_compression",
+        "image_damaged",
+        "image_encrypted",
+        "image_too_many_bytes",
+        "image_too_many_pixels",
+        "internal_error",
+    )
 }
 """Never of a request: of an image in a batch, which gets them as its row."""
 STREAM: Refusals = {400: ("bad_option",), 503: ("not_deployed",)}
