@@ -34,6 +34,12 @@ CONFIDENCE = Histogram(
 AGREEMENT = Histogram(
     "visionloop_agreement", "How far shadow or canary and champion agree.", ["task", "role"], buckets=_TENTHS
 )
+EXPLANATION_SECONDS = Histogram(
+    "visionloop_explanation_seconds",
+    "From an image that is to be explained to its answer, or to the end of waiting.",
+    ["task", "outcome"],
+    buckets=(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0),
+)
 LOG_ROWS = Gauge(
     "visionloop_log_rows", "Rows for the prediction store, by fate.", ["fate"], multiprocess_mode="livesum"
 )
@@ -62,17 +68,19 @@ class ModelMeters:
         self._confidence = CONFIDENCE.labels(task, version)
         self._class_of = functools.cache(functools.partial(CLASSES.labels, task, version))
 
-    def image(self, *, decode_s: float, queue_s: float, top: tuple[str, float] | None) -> None:
-        """Count an answered image; `top` is the class that stands out, with its score."""
-        self._decode.observe(decode_s)
-        self._queued.observe(queue_s)
+    def said(self, top: tuple[str, float] | None) -> None:
+        """Count an answer by the class that stands out, and its score."""
         self._class_of(top[0] if top else "").inc()
         if top:
             self._confidence.observe(top[1])
 
-    def request(self, *, images: int, waiting: int, work_s: float, batch: int) -> None:
-        """Count a request for so many images, whose last was in a batch of `batch` that took `work_s`."""
-        self.images.inc(images)
+    def prepared(self, *, decode_s: float, queue_s: float) -> None:
+        """Count the seconds before an image's inference."""
+        self._decode.observe(decode_s)
+        self._queued.observe(queue_s)
+
+    def worked(self, *, waiting: int, work_s: float, batch: int) -> None:
+        """Count an inference of `batch` images that took `work_s`, with `waiting` images in the queue after it."""
         self._waiting.set(waiting)
         self._inference.observe(work_s)
         self._batch.observe(batch)
