@@ -181,7 +181,7 @@ def _paths(verbs: Mapping[str, str]) -> dict[str, Any]:
                 codes.DEPLOYED,
             )
         },
-        "/livez": {"get": _operation("livez", "Service", None, "Whether the process lives", _text("ok\n"))},
+        "/livez": {"get": _operation("livez", "Service", None, "Whether the process lives", _text(None))},
         "/metrics": {"get": _operation("metrics", "Service", "admin", "Metrics for Prometheus", _text(None))},
         "/openapi.json": {
             "get": _operation("openapi", "Service", None, "This document", {_JSON: {"schema": {"type": "object"}}})
