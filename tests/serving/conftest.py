@@ -105,6 +105,7 @@ class Service:
     root: Path
     api: Api
     client: TestClient
+    settings: ServingSettings
 
     def lineup(self, task: str, lineup: Lineup | None) -> None:
         """Change what serves, and have it noticed."""
@@ -131,4 +132,4 @@ def service(tmp_path: Path, bundles: dict[str, Path], settings: ServingSettings)
     guarded = Guard(api.app(), ring=None, settings=settings, role_of=role_of)
     with TestClient(guarded) as client:
         client.event_hooks = {"response": [documented]}
-        yield Service(tmp_path, api, client)
+        yield Service(tmp_path, api, client, settings)

@@ -179,7 +179,7 @@ def test_a_stream_ends_as_it_should(service: Service, tmp_path: Path) -> None:
             list(client.stream(broken(), task="detection"))
         with pytest.raises(ApiError) as refused:
             list(client.stream([encoded()]))
-        assert (refused.value.status, refused.value.code) == (400, "task_needed")
+        assert (refused.value.status, refused.value.code) == (400, "bad_option")
         for answer in client.stream(iter(encoded, b""), task="detection"):  # never ends by itself
             assert answer.model is not None
             break

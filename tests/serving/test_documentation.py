@@ -19,7 +19,7 @@ import pytest
 
 from pipelines.api_reference import API_TARGET, api_reference
 from tests.serving.conftest import encoded
-from tests.serving.server import Server, serving
+from tests.serving.live import Server, serving
 from visionloop.serving.client import Client
 from visionloop.serving.examples import BATCH_ID, PREDICTION_ID, URL
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.serving.conftest import encoded, variant
-from tests.serving.server import Server, serving
+from tests.serving.live import Server, serving
 from visionloop.artifact import deployment
 from visionloop.artifact.deployment import Lineup
 from visionloop.serving.client import ApiError, Client

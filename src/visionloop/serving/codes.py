@@ -56,7 +56,8 @@ CODES: Mapping[str, Code] = {
     "image_truncated": Code("the file is damaged or cut off", "replace it"),
     "image_unsupported_format": Code("no image of an accepted format", "convert it to JPEG or PNG"),
     "image_animated": Code("the image has several frames", "send one frame"),
-    "image_too_large": Code("the file is too large, or has too many pixels", "scale it down"),
+    "image_too_many_bytes": Code("the file is too large", "scale the image down, or compress it more"),
+    "image_too_many_pixels": Code("the image has too many pixels", "scale it down"),
     "image_too_small": Code("the image is too thin to be looked at", "send a larger one"),
     # In a row of a batch's result only.
     "image_encrypted": Code("the file is encrypted in its archive", "pack it without a password"),
@@ -64,7 +65,6 @@ CODES: Mapping[str, Code] = {
     "image_damaged": Code("the archive is damaged at this file", "pack it anew"),
     # Models and their queue.
     "not_deployed": Code("no model serves the task", "have one promoted; `/v1/models` says why one failed"),
-    "task_needed": Code("several tasks are deployed and none is named", "add `task=`"),
     "overloaded": Code("the queue is full", "wait the seconds of `Retry-After`"),
     "too_late": Code("the answer took too long", "try again, with fewer images"),
     # What is kept.
@@ -94,7 +94,7 @@ OPTION: Refusals = {400: ("bad_option",)}
 IMAGE: Refusals = {
     400: ("image_empty", "image_truncated"),
     415: ("image_unsupported_format",),
-    422: ("image_animated", "image_too_large", "image_too_small"),
+    422: ("image_animated", "image_too_many_pixels", "image_too_small"),
 }
 """Of an image that is looked at."""
 UPLOAD: Refusals = {
@@ -104,7 +104,7 @@ UPLOAD: Refusals = {
         "unexpected_field",
     ),
     408: ("body_timeout",),
-    413: ("body_too_large", "image_too_large"),
+    413: ("body_too_large", "image_too_many_bytes"),
     415: ("unsupported_media_type",),
 }  # fmt: skip
 """Of a body of images."""
@@ -119,7 +119,7 @@ FEEDBACK: Refusals = {
 BATCH_UPLOAD: Refusals = {
     400: ("bad_archive", "malformed_multipart", "missing_image", "unexpected_field"),
     408: ("body_timeout",),
-    413: ("archive_too_large", "body_too_large", "image_too_large", "too_many_images"),
+    413: ("archive_too_large", "body_too_large", "image_too_many_bytes", "too_many_images"),
     415: ("unsupported_media_type",),
     503: ("state_unavailable", "too_many_batches"),
     507: ("no_space",),
@@ -127,10 +127,10 @@ BATCH_UPLOAD: Refusals = {
 BATCH: Refusals = {404: ("unknown_batch",)}
 BATCH_RESULT: Refusals = {409: ("batch_not_done",)}
 BATCH_ROW: Refusals = {
-    422: ("image_compression", "image_damaged", "image_encrypted", "image_too_large", "internal_error")
+    422: ("image_compression", "image_damaged", "image_encrypted", "image_too_many_bytes", "image_too_many_pixels", "internal_error")
 }
 """Never of a request: of an image in a batch, which gets them as its row."""
-STREAM: Refusals = {400: ("task_needed",), 503: ("not_deployed",)}
+STREAM: Refusals = {400: ("bad_option",), 503: ("not_deployed",)}
 """Of a frame, or of the connection; told in a message."""
 
 GROUPS = (

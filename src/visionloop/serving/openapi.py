@@ -308,7 +308,7 @@ def _feedback() -> dict[str, Any]:
 
 
 def _batch_submission() -> dict[str, Any]:
-    options = [_TASK, _TOP_K, _THRESHOLD]
+    options = [_TASK, _TOP_K, _THRESHOLD, _STORE]
     operation = _operation(
         "submit_batch",
         "Batches",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 
 class _Shape(BaseModel):
@@ -167,12 +167,14 @@ class ModelsAnswer(_Shape):
     """What the deployment pointer names and is not served, with the reason."""
 
 
-class LabelledBox(_Shape):
+class LabelledBox(BaseModel):
     """A true object."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     class_name: str = Field(alias="class", min_length=1, max_length=200)
     """Name."""
-    box_xyxy: tuple[float, float, float, float]
+    box_xyxy: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
     """Left, top, right, bottom in pixels of the upright image."""
 
 
