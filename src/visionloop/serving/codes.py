@@ -65,6 +65,7 @@ CODES: Mapping[str, Code] = {
     "image_damaged": Code("the archive is damaged at this file", "pack it anew"),
     # Models and their queue.
     "not_deployed": Code("no model serves the task", "have one promoted; `/v1/models` says why one failed"),
+    "stopping": Code("this worker was told to stop", "send new requests to another"),
     "overloaded": Code("the queue is full", "wait the seconds of `Retry-After`"),
     "too_late": Code("the answer took too long", "try again, with fewer images"),
     # What is kept.
@@ -90,6 +91,7 @@ KEYED: Refusals = {401: ("key_missing", "key_unknown"), 403: ("role_too_low",), 
 ROUTING: Refusals = {404: ("no_such_route",), 405: ("method_not_allowed",)}
 """Of no route."""
 DEPLOYED: Refusals = {503: ("not_deployed",)}
+READY: Refusals = {503: ("not_deployed", "stopping")}
 OPTION: Refusals = {400: ("bad_option",)}
 IMAGE: Refusals = {
     400: ("image_empty", "image_truncated"),
@@ -127,14 +129,21 @@ BATCH_UPLOAD: Refusals = {
 BATCH: Refusals = {404: ("unknown_batch",)}
 BATCH_RESULT: Refusals = {409: ("batch_not_done",)}
 BATCH_ROW: Refusals = {
-    422: ("image_compression", "image_damaged", "image_encrypted", "image_too_many_bytes", "image_too_many_pixels", "internal_error")
+    422: (
+        "image_compression",
+        "image_damaged",
+        "image_encrypted",
+        "image_too_many_bytes",
+        "image_too_many_pixels",
+        "internal_error",
+    )
 }
 """Never of a request: of an image in a batch, which gets them as its row."""
 STREAM: Refusals = {400: ("bad_option",), 503: ("not_deployed",)}
 """Of a frame, or of the connection; told in a message."""
 
 GROUPS = (
-    ANYWHERE, KEYED, ROUTING, DEPLOYED, OPTION, IMAGE, UPLOAD, QUEUE, STORE, FEEDBACK, BATCH_UPLOAD, BATCH,
+    ANYWHERE, KEYED, ROUTING, DEPLOYED, READY, OPTION, IMAGE, UPLOAD, QUEUE, STORE, FEEDBACK, BATCH_UPLOAD, BATCH,
     BATCH_RESULT, BATCH_ROW, STREAM,
 )  # fmt: skip
 """Everything that is refused somewhere."""

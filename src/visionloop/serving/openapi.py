@@ -178,7 +178,7 @@ def _paths(verbs: Mapping[str, str]) -> dict[str, Any]:
                 None,
                 "Whether a model serves: loaded, hashes checked, golden batch replayed",
                 _text("ready\n"),
-                codes.DEPLOYED,
+                codes.READY,
             )
         },
         "/livez": {"get": _operation("livez", "Service", None, "Whether the process lives", _text(None))},
