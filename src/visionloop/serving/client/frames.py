@@ -73,6 +73,7 @@ def stream(
         Exception: what `frames` raised.
     """
     where = str(client.base_url.join("/v1/stream"))
+    socket: httpx_ws.WebSocketSession
     try:
         with httpx_ws.connect_ws("/v1/stream", client, params=dict(params)) as socket:
             sender = _Sender(socket, frames)
