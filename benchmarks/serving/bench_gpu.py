@@ -92,10 +92,10 @@ def machine(device: str) -> dict[str, str]:
     found = {"cpu": platform.processor() or platform.machine(), "cores": str(len(os.sched_getaffinity(0)))}
     if device == "cuda":
         found |= {"gpu": torch.cuda.get_device_name(0), "cuda": str(torch.version.cuda)}
-        found["cudnn"] = str(torch.backends.cudnn.version())
+        found["cudnn"] = str(torch.backends.cudnn.version())  # type: ignore[no-untyped-call]
     for package in ("torch", "onnxruntime", "onnxruntime-gpu", "visionloop"):
         try:
-            found[package] = version(package)  # type: ignore[no-untyped-call]
+            found[package] = version(package)
         except PackageNotFoundError:
             continue
     return found

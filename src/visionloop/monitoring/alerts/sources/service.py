@@ -13,7 +13,7 @@ from visionloop.monitoring.alerts.observations import Observation, span
 from visionloop.monitoring.alerts.settings import RuleSettings
 from visionloop.monitoring.alerts.store import AlertStore
 
-_OURS = frozenset({"overloaded", "too_late", "not_deployed", "store_unavailable", "internal"})
+_OURS = frozenset({"overloaded", "too_late", "not_deployed", "store_unavailable", "internal_error"})
 """Refusals that are not the caller's doing; they count as errors, not as rejected uploads."""
 
 
