@@ -6,7 +6,6 @@ import json
 import logging
 import random
 import socket
-import threading
 import time
 import urllib.request
 from collections import Counter
@@ -14,11 +13,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 
 from tests.serving import bodies
 from tests.serving.bodies import CUSTOM_VISION, IMAGE, Sent
-from tests.serving.conftest import SETTINGS, Service
+from tests.serving.conftest import SETTINGS, Service, listening
 from visionloop.serving.schema import ProblemBody
 from visionloop.serving.settings import BatchJobSettings, KeySettings, ServingSettings, UploadSettings
 
@@ -101,23 +99,6 @@ def test_archives(service: Service, tmp_path: Path) -> None:
 # -- over a socket, where the server's parser comes first
 
 
-@pytest.fixture
-def port(service: Service) -> Iterator[int]:
-    app = service.client.app
-    server = uvicorn.Server(uvicorn.Config(app, port=0, http="httptools", lifespan="off", log_level="error"))  # type: ignore[arg-type]
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    try:
-        while not server.started:
-            time.sleep(0.01)
-        yield int(listening.getsockname()[1])
-    finally:
-        server.should_exit = True
-        thread.join(timeout=20)
-
-
 def messages(count: int, seed: int) -> Iterator[bytes]:
     """HTTP/1.1 messages with damage in lines, headers and framing."""
     chance = random.Random(seed)
@@ -177,7 +158,12 @@ def exchange(port: int, message: bytes) -> bytes:
             return b""  # refused while it was being sent
 
 
-def test_messages_over_a_socket(port: int) -> None:
+def test_messages_over_a_socket(service: Service) -> None:
+    with listening(service) as port:
+        send_all(port)
+
+
+def send_all(port: int) -> None:
     found: Counter[int] = Counter()
     for message in messages(150, seed=5):
         answer = exchange(port, message)
