@@ -23,6 +23,7 @@ from visionloop.core.images import Recipe
 from visionloop.core.settings import Settings, collect_problems, settings_error
 from visionloop.data.settings import DataSettings
 from visionloop.evaluation.settings import EvaluationSettings, GateSettings
+from visionloop.monitoring.settings import MonitoringSettings
 from visionloop.registry.settings import RegistrySettings
 from visionloop.serving.settings import ServingSettings
 from visionloop.task import Task, load_task, task_names
@@ -62,6 +63,8 @@ class GeneralSettings(Settings):
     """Where runs and models are kept."""
     serving: ServingSettings = ServingSettings()
     """The HTTP service."""
+    monitoring: MonitoringSettings = MonitoringSettings()
+    """What watches it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

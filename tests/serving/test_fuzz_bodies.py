@@ -35,10 +35,13 @@ def settings() -> ServingSettings:
 
 
 @pytest.fixture(autouse=True)
-def no_faults(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+def no_faults(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> Iterator[None]:
     """Nothing is logged as an error of ours, and nothing is written beside the log."""
     yield
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+    assert [str(warning.message) for warning in recwarn] == []
     assert capfd.readouterr().err == ""
 
 

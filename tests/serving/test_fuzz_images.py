@@ -24,7 +24,7 @@ REFUSED = {
     "image_truncated": 400,
     "image_unsupported_format": 415,
     "image_animated": 422,
-    "image_too_large": 422,
+    "image_too_many_pixels": 422,
     "image_too_small": 422,
 }
 CUSTOM_VISION = "/customvision/v3.1/Prediction/p/classify/iterations/champion/image"

@@ -12,6 +12,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from schemathesis import Case
 from schemathesis.checks import (
     content_type_conformance,
@@ -21,7 +22,9 @@ from schemathesis.checks import (
     status_code_conformance,
 )
 
+from tests.serving.bodies import archives
 from tests.serving.conftest import SETTINGS, encoded, listening, serving
+from tests.serving.mutate import image_seeds, mutants
 from visionloop.serving.models import verbs
 from visionloop.serving.openapi import openapi_document
 from visionloop.serving.settings import BatchJobSettings, KeySettings
@@ -34,6 +37,14 @@ CONFIG = schemathesis.Config.from_dict(
         "checks": {"negative_data_rejection": {"expected-statuses": [400, 404, 405, 413, 415, 422]}},
     }
 )
+# Images as they should be, and damaged ones; a generator of strings finds none.
+_SEEDS = image_seeds()
+_IMAGES = st.sampled_from([seed.data for seed in _SEEDS] * 2 + mutants(_SEEDS, 30, seed=6))
+schemathesis.openapi.format("binary", _IMAGES)
+schemathesis.openapi.media_type(
+    "image/png", _IMAGES, aliases=["image/jpeg", "image/webp", "image/bmp", "application/octet-stream"]
+)
+schemathesis.openapi.media_type("application/zip", st.sampled_from([sent.body for sent in archives(30, seed=7)]))
 SCHEMA = schemathesis.openapi.from_dict(openapi_document(verbs(task_names())), config=CONFIG)
 CHECKS = [
     not_a_server_error,
@@ -82,7 +93,10 @@ _NUMBERS = count()
 @hypothesis_settings(deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_document_holds(case: Case, running: Running) -> None:
     # Every second id is one that is there; a generated one never is.
-    if "id" in case.path_parameters and case.method == "GET" and next(_NUMBERS) % 2:
-        case.path_parameters["id"] = running.prediction if "predictions" in case.path else running.batch
+    if next(_NUMBERS) % 2 and case.method != "DELETE":
+        if "id" in case.path_parameters:
+            case.path_parameters["id"] = running.prediction if "predictions" in case.path else running.batch
+        elif isinstance(case.body, dict) and isinstance(case.body.get("prediction_id"), str):
+            case.body["prediction_id"] = running.prediction
     response = case.call(base_url=running.url)
     case.validate_response(response, checks=CHECKS)

@@ -29,6 +29,10 @@ _MAX_MIRRORED = 8
 """Requests mirrored to another model at once; more are not compared, so that a shadow never slows an answer."""
 
 
+_ALL = 2**31
+"""More classes or boxes than there are."""
+
+
 class _Told(NamedTuple):
     """A model's answers to a request."""
 
@@ -47,9 +51,25 @@ class Answering:
         self._mirrors: set[asyncio.Task[None]] = set()
 
     async def answer(
-        self, request: Request, task: str, lineup: LiveLineup, jobs: Sequence[Job], options: PredictOptions
+        self,
+        request: Request,
+        task: str,
+        lineup: LiveLineup,
+        jobs: Sequence[Job],
+        options: PredictOptions,
+        *,
+        everything: bool = False,
     ) -> dict[str, Any]:
         """The answer of `/v1/<verb>` to images.
+
+        Args:
+            request: Whose images they are.
+            task: What is asked.
+            lineup: What serves it.
+            jobs: The images.
+            options: What is answered and remembered.
+            everything: Whether every class, and every box down to the bundle's floor, is answered; what is
+                remembered goes by the options all the same, so that one route's rows are as another's.
 
         Raises:
             ImageError: one of the images is not accepted.
@@ -59,19 +79,22 @@ class Answering:
         told = await self._ask(task, lineup, jobs, session_of(request))
         _observe(task, told)
         caller, classes = caller_of(request), told.live.predictor.classes
-        predictions = []
+        results = []
         for served in told.served:
             height, width = served.value.image.shape[:2]
             record = served.value.prediction.to_record(classes, top_k=options.top_k, threshold=options.threshold)
-            predictions.append({"id": uuid.uuid4().hex, "image": {"width": width, "height": height}, **record})
-        self._mirror(task, lineup, told, jobs, [prediction["id"] for prediction in predictions])
+            results.append({"id": uuid.uuid4().hex, "image": {"width": width, "height": height}, **record})
+        self._mirror(task, lineup, told, jobs, [result["id"] for result in results])
         now = time.perf_counter()
-        self._memory.remember(
-            caller, told.live, jobs, told.served, predictions, seconds=now - started, keep_images=options.store
-        )
+        self._memory.remember(caller, told.live, told.served, results, seconds=now - started, keep_images=options.store)
+        if everything:
+            results = [
+                result | served.value.prediction.to_record(classes, top_k=_ALL, threshold=0.0)
+                for result, served in zip(results, told.served, strict=True)
+            ]
         return {
             "model": model_ref(task, told.live),
-            "predictions": predictions,
+            "predictions": results,
             "timings_ms": {
                 "decode": _ms(max(served.value.decode_s for served in told.served)),
                 "queue": _ms(max(served.queue_s for served in told.served)),
@@ -179,19 +202,25 @@ class Answering:
 
 
 def _observe(task: str, told: _Told) -> None:
-    version = told.live.variant.version
-    metrics.IMAGES.labels(task, version, told.live.role).inc(len(told.served))
+    count(told.live, told.served)
     decode, wait = metrics.STAGE_SECONDS.labels(task, "decode"), metrics.STAGE_SECONDS.labels(task, "queue")
     for served in told.served:
         decode.observe(served.value.decode_s)
         wait.observe(served.queue_s)
-        top = served.value.prediction.top(told.live.predictor.classes)
-        metrics.CLASSES.labels(task, version, top[0] if top else "").inc()
-        if top:
-            metrics.CONFIDENCE.labels(task, version).observe(top[1])
     metrics.QUEUE.labels(task, told.live.role).set(told.live.waiting)
     metrics.STAGE_SECONDS.labels(task, "inference").observe(told.served[0].work_s)
     metrics.BATCH_SIZE.labels(task).observe(told.served[0].batch)
+
+
+def count(live: LiveModel, answers: Sequence[Served[Answer]]) -> None:
+    """Count images that a model has answered, by what it said."""
+    task, version = live.predictor.task.name, live.variant.version
+    metrics.IMAGES.labels(task, version, live.role).inc(len(answers))
+    for served in answers:
+        top = served.value.prediction.top(live.predictor.classes)
+        metrics.CLASSES.labels(task, version, top[0] if top else "").inc()
+        if top:
+            metrics.CONFIDENCE.labels(task, version).observe(top[1])
 
 
 def _ms(seconds: float) -> float:

@@ -32,7 +32,8 @@ from visionloop.serving.models import Fleet, Job, LiveLineup, LiveModel, paralle
 from visionloop.serving.openapi import openapi_document
 from visionloop.serving.options import OPTION_NAMES, PredictOptions, parse_options
 from visionloop.serving.page import Page
-from visionloop.serving.problems import Problem, image_problem, json_answer, nothing_serves, problem_response
+from visionloop.serving.problems import Problem, image_problem, json_answer, problem_response
+from visionloop.serving.refusals import internal_error, nothing_serves
 from visionloop.serving.settings import ServingSettings
 from visionloop.serving.stream import Stream
 from visionloop.serving.upload import read_upload
@@ -62,12 +63,10 @@ class Api:
         self.fleet.on_change = self._changed
         self._memory = Memory(settings, state, store)
         self._answering = Answering(settings, self.fleet, self._memory)
-        self.batches = BatchJobs(settings, state, self._champions)
+        self.batches = BatchJobs(settings, state, self.fleet, self._memory)
         self._failed: set[str] = set()
         self._verbs = verbs(task_names())
-        self._custom_vision = custom_vision.CustomVision(
-            self._answering.answer, self._lineup, self._verbs, settings.upload
-        )
+        self._custom_vision = custom_vision.CustomVision(self._answering, self.fleet, self._verbs, settings.upload)
 
     @property
     def store(self) -> PredictionStore | None:
@@ -148,7 +147,7 @@ class Api:
                 response = _refuse(store_problem(error), refusal)
             except Exception:
                 _log.exception("request %s failed", caller_of(request).request_id)
-                response = refusal(_INTERNAL)
+                response = refusal(internal_error(f"{method} {path}"))
             took = time.perf_counter() - started
             requests.labels(path, method, response.status_code).inc()
             seconds.observe(took)
@@ -189,7 +188,7 @@ class Api:
 
     def _predictor(self, task: str) -> Handler:
         async def predict(request: Request) -> Response:
-            lineup = self._lineup(task)
+            lineup = self.fleet.lineup(task)
             jobs, options = await self._read(request)
             return json_answer(await self._answering.answer(request, task, lineup, jobs, options))
 
@@ -209,16 +208,7 @@ class Api:
         options = parse_options(request.query_params, upload.options)
         return [Job(image.data, image.name) for image in upload.images], options
 
-    def _lineup(self, task: str) -> LiveLineup:
-        lineup = self.fleet.lineups.get(task)
-        if lineup is None:
-            raise nothing_serves(task, dict(self.fleet.failures))
-        return lineup
-
     # -- batches
-
-    def _champions(self) -> dict[str, LiveModel]:
-        return {task: lineup.champion for task, lineup in self.fleet.lineups.items()}
 
     async def _submit_batch(self, request: Request) -> Response:
         self.attend()
@@ -297,13 +287,3 @@ async def _no_such_route(request: Request, error: HTTPException) -> Response:
         action="correct the method or path",
     )
     return problem_response(problem, error.headers)
-
-
-_INTERNAL = Problem(
-    500,
-    "internal",
-    "an error of ours",
-    where="the service",
-    expected="an answer",
-    action="try again; report it with the X-Request-ID if it stays",
-)

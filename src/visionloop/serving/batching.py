@@ -10,7 +10,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from visionloop.serving.problems import Problem
+from visionloop.serving.refusals import overloaded, too_late
 from visionloop.serving.settings import BatchingSettings
 
 Item = TypeVar("Item")
@@ -97,7 +97,9 @@ class Batcher(Generic[Item, Answer]):
             async with asyncio.timeout(self._settings.timeout_s):
                 return await asyncio.gather(*futures)
         except TimeoutError:
-            raise _too_late(self._settings.timeout_s) from None
+            raise too_late(
+                self._settings.timeout_s, "try again, with fewer images in a request if there are many"
+            ) from None
         finally:
             # Whoever is no longer waited for is not worked on.
             for future in futures:
@@ -106,13 +108,9 @@ class Batcher(Generic[Item, Answer]):
     def _require_room(self, count: int) -> None:
         # A request larger than the whole queue is let in when nothing else waits: it could never be served else.
         if self._queue and len(self._queue) + count > self._settings.max_queue:
-            raise Problem(
-                503,
-                "overloaded",
+            raise overloaded(
                 f"{len(self._queue)} images are waiting already",
-                where="queue",
-                expected=f"at most {self._settings.max_queue} images waiting",
-                action="try again after the seconds in Retry-After",
+                f"at most {self._settings.max_queue} images waiting",
                 retry_after=1.0,
             )
 
@@ -142,15 +140,3 @@ class Batcher(Generic[Item, Answer]):
             if not entry.future.done():
                 batch.append(entry)
         return batch
-
-
-def _too_late(seconds: float) -> Problem:
-    return Problem(
-        504,
-        "too_late",
-        f"no answer within {seconds:g} s",
-        where="queue",
-        expected="an answer in time",
-        action="try again, with fewer images in a request if there are many",
-        retry_after=seconds,
-    )

@@ -14,14 +14,14 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from visionloop.core.files import sha256_bytes
 from visionloop.monitoring.store import FeedbackRow, PredictionRow, PredictionStore, StoreError
 from visionloop.serving import metrics
 from visionloop.serving.batching import Served
 from visionloop.serving.caller import Caller, caller_of
 from visionloop.serving.images import ImageKeeper
-from visionloop.serving.models import Answer, Job, LiveModel
+from visionloop.serving.models import Answer, LiveModel
 from visionloop.serving.problems import Problem, json_answer
+from visionloop.serving.refusals import body_too_large, unsupported_media_type
 from visionloop.serving.schema import FeedbackBody
 from visionloop.serving.settings import ServingSettings
 
@@ -39,6 +39,7 @@ class Memory:
         """`state` is the folder of what the service writes."""
         self.store = store
         self._keeps_images = settings.images.keep
+        self._half_full = max(1, settings.store.max_pending // 2)
         self._keeper = ImageKeeper(settings.images, state)
 
     def close(self) -> None:
@@ -51,7 +52,6 @@ class Memory:
         self,
         caller: Caller,
         live: LiveModel,
-        jobs: Sequence[Job],
         answers: Sequence[Served[Answer]],
         results: Sequence[dict[str, Any]],
         *,
@@ -63,7 +63,6 @@ class Memory:
         Args:
             caller: Who asked.
             live: Who answered.
-            jobs: The images.
             answers: One an image.
             results: What was said of each image, with its `id`.
             seconds: How long the answer took.
@@ -74,13 +73,22 @@ class Memory:
         if keep_images is None:
             keep_images = self._keeps_images
         now = datetime.now(UTC)
-        for job, answer, result in zip(jobs, answers, results, strict=True):
-            row = _row(caller, live, job, answer.value, result, now, seconds)
+        for served, result in zip(answers, results, strict=True):
             if keep_images:
-                self._keeper.keep(row.image_sha256, answer.value.image)
-            self.store.log(row)
+                self._keeper.keep(served.value.sha256, served.value.image)
+            self.store.log(_row(caller, live, served.value, result, now, seconds))
         for fate in ("written", "dropped", "pending"):
             metrics.LOG_ROWS.labels(fate).set(getattr(self.store, fate))
+
+    def has_room(self) -> bool:
+        """Whether less than half of what may wait to be written waits; the rest is left to those in a hurry.
+
+        Work in the background asks before each of its answers, and waits for the writers, so that neither its own
+        rows and images nor those of requests are dropped.
+        """
+        if self.store is not None and self.store.pending >= self._half_full:
+            return False
+        return self._keeper.has_room
 
     async def feedback(self, request: Request) -> Response:
         """Take what somebody says of a prediction.
@@ -144,7 +152,7 @@ class Memory:
 
 
 def _row(
-    caller: Caller, live: LiveModel, job: Job, answer: Answer, result: dict[str, Any], now: datetime, seconds: float
+    caller: Caller, live: LiveModel, answer: Answer, result: dict[str, Any], now: datetime, seconds: float
 ) -> PredictionRow:
     variant, predictor = live.variant, live.predictor
     top = answer.prediction.top(predictor.classes)
@@ -158,10 +166,10 @@ def _row(
         variant=live.role,
         request_id=caller.request_id,
         key_id=caller.key_id or None,
-        image_sha256=sha256_bytes(job.data),
+        image_sha256=answer.sha256,
         width=answer.image.shape[1],
         height=answer.image.shape[0],
-        image_bytes=len(job.data),
+        image_bytes=answer.num_bytes,
         result=result,
         top_class=top[0] if top else None,
         confidence=top[1] if top else None,
@@ -172,27 +180,14 @@ def _row(
 
 
 async def _read_json(request: Request) -> Any:
-    if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
-        raise Problem(
-            415,
-            "unsupported_media_type",
-            "this route takes JSON",
-            where="header Content-Type",
-            expected="application/json",
-            action="send the body as JSON",
-        )
+    media_type = request.headers.get("content-type", "").split(";")[0].strip()
+    if media_type != "application/json":
+        raise unsupported_media_type(media_type, "application/json", "send the body as JSON")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > _MAX_JSON:
-            raise Problem(
-                413,
-                "body_too_large",
-                "the body is too large",
-                where="body",
-                expected=f"at most {_MAX_JSON // 1024} KiB of JSON",
-                action="send less",
-            )
+            raise body_too_large(_MAX_JSON, "request", "send less")
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -200,7 +195,7 @@ async def _read_json(request: Request) -> Any:
             400,
             "malformed_json",
             "the body is not JSON",
-            where="body",
+            where="request body",
             expected="a JSON object in UTF-8",
             action="correct the body",
         ) from None

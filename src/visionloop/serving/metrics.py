@@ -33,6 +33,12 @@ CONFIDENCE = Histogram(
 AGREEMENT = Histogram(
     "visionloop_agreement", "How far shadow or canary and champion agree.", ["task", "role"], buckets=_TENTHS
 )
+EXPLANATION_SECONDS = Histogram(
+    "visionloop_explanation_seconds",
+    "From an image that is to be explained to its answer, or to the end of waiting.",
+    ["task", "outcome"],
+    buckets=(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0),
+)
 LOG_ROWS = Gauge(
     "visionloop_log_rows", "Rows for the prediction store, by fate.", ["fate"], multiprocess_mode="livesum"
 )

@@ -19,7 +19,8 @@ _SETTINGS = load_settings(_ROOT)
     workers=_SETTINGS.workers,
     # BentoML's own limit stands around ours and must not be the shorter: an archive may take long to arrive.
     traffic={
-        "timeout": _SETTINGS.batching.timeout_s + max(_SETTINGS.upload.body_timeout_s, _SETTINGS.batches.body_timeout_s)
+        "timeout": max(_SETTINGS.batching.timeout_s, _SETTINGS.explain_timeout_s)
+        + max(_SETTINGS.upload.body_timeout_s, _SETTINGS.batches.body_timeout_s)
     },
     resources={"gpu": 1} if _SETTINGS.runtime.device == "cuda" else {},
     logging={"access": {"enabled": False}},
