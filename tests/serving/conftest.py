@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import io
 import re
+import socket
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 import torch
+import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
 
@@ -124,12 +130,37 @@ def settings() -> ServingSettings:
 
 @pytest.fixture
 def service(tmp_path: Path, bundles: dict[str, Path], settings: ServingSettings) -> Iterator[Service]:
-    pointer = tmp_path / settings.pointer
+    with serving(tmp_path, bundles, settings) as served:
+        yield served
+
+
+@contextmanager
+def serving(root: Path, bundles: dict[str, Path], settings: ServingSettings) -> Iterator[Service]:
+    """Champions of both tasks behind a client."""
+    pointer = root / settings.pointer
     for task in ("classification", "detection"):
         deployment.change(pointer, task, lambda _, task=task: Lineup(champion=variant(bundles[task])))  # type: ignore[misc]
-    store = PredictionStore.open(settings.store, tmp_path)
-    api = Api(settings, tmp_path, tmp_path, store)
+    store = PredictionStore.open(settings.store, root)
+    api = Api(settings, root, root, store)
     guarded = Guard(api.app(), ring=None, settings=settings, role_of=role_of)
     with TestClient(guarded) as client:
         client.event_hooks = {"response": [documented]}
-        yield Service(tmp_path, api, client, settings)
+        yield Service(root, api, client, settings)
+
+
+@contextmanager
+def listening(service: Service) -> Iterator[int]:
+    """The port of a real server in front of a service, whose API its client keeps running."""
+    app: Any = service.client.app
+    server = uvicorn.Server(uvicorn.Config(app, http="httptools", lifespan="off", log_level="error"))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            while not server.started:
+                time.sleep(0.01)
+            yield int(listener.getsockname()[1])
+        finally:
+            server.should_exit = True
+            thread.join(timeout=20)

@@ -74,6 +74,8 @@ def role_of(method: str, path: str) -> Role | None:  # noqa: ARG001
 def open_api(settings: ServingSettings, root: Path) -> Api:
     """The API of this process, made on the first call."""
     if not _APIS:
+        # It warns of every malformed form, byte by byte; our line for the request says more.
+        logging.getLogger("python_multipart").setLevel(logging.ERROR)
         state = state_root(root)
         api = Api(settings, root, state, None)
         if settings.store.enabled and not _open_store(api, settings, state):

@@ -160,6 +160,8 @@ class FormBody:
             raise too_many(self._settings.batches)
         # A name ending in a slash would be a folder's.
         named = name.rstrip("/") or f"image {self._num_files}"
+        # Two files may have one name, which `zipfile` would have written to stderr, name and all.
+        self._zip.NameToInfo.pop(named, None)
         self._member = self._zip.open(zipfile.ZipInfo(named), "w")
 
     def _add_data(self, data: bytes, start: int, end: int) -> None:
