@@ -114,6 +114,7 @@ QUEUE: Refusals = {503: ("overloaded",), 504: ("too_late",)}
 STORE: Refusals = {404: ("unknown_prediction",), 503: ("store_off", "store_unavailable")}
 FEEDBACK: Refusals = {
     400: ("malformed_json",),
+    408: ("body_timeout",),
     413: ("body_too_large",),
     415: ("unsupported_media_type",),
     422: ("bad_feedback",),
