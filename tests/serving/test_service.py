@@ -30,14 +30,14 @@ ROOT = Path(__file__).resolve().parents[2]
 class Server:
     """A service in a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **serving: object) -> None:
+        """`serving` are settings in place of those here."""
         self.folder = folder
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
-        (folder / "params.yaml").write_text(
-            json.dumps({"serving": {"workers": 2, "poll_s": 0.2, "keys": {"requests_per_minute": 10**6}}})
-        )
+        defaults = {"workers": 2, "poll_s": 0.2, "keys": {"requests_per_minute": 10**6}}
+        (folder / "params.yaml").write_text(json.dumps({"serving": defaults | serving}))
         self.log = (folder / "log").open("w")
         environment = os.environ | {"OMP_NUM_THREADS": "1", "BENTOML_DO_NOT_TRACK": "True"}
         environment.pop("VISIONLOOP_PARAMS", None)
