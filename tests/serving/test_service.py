@@ -61,7 +61,7 @@ class Server:
             return 0
 
     def wait_ready(self) -> None:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 240
         while self.status("/readyz") != 200:
             assert self.process.poll() is None, (self.folder / "log").read_text()
             assert time.monotonic() < end, (self.folder / "log").read_text()
