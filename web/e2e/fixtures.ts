@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { AxeBuilder } from '@axe-core/playwright';
 import { expect, test as base, type Page } from '@playwright/test';
 
-const SCREENSHOTS = process.env['SCREENSHOTS'] ?? '';
+const SCREENSHOTS = process.env.SCREENSHOTS ?? '';
 
 /** A page on which no error, no unhandled rejection and no violation of the content-security policy may happen. */
 export const test = base.extend<{ faults: string[] }>({

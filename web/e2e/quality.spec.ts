@@ -88,14 +88,15 @@ test('500 boxes are filtered at 30 frames a second and more', async ({ page }) =
   await expect(page.getByTestId('count')).toContainText('500 objects');
   await picture(page, 'boxes-500');
   const rates: number[] = [];
-  for (let round = 0; round < 3; round += 1) {
+  for (let round = 0; round < 5; round += 1) {
     rates.push(
       await slider.evaluate(async (input: HTMLInputElement) => {
-        const set = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value')?.set;
+        // React sees only what is set past its own property.
+        const property = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value');
         const frames = 60;
         const started = performance.now();
         for (let frame = 0; frame < frames; frame += 1) {
-          set?.call(input, String((frame % 30) / 100));
+          property?.set?.call(input, String((frame % 30) / 100));
           input.dispatchEvent(new Event('input', { bubbles: true }));
           input.dispatchEvent(new Event('change', { bubbles: true }));
           await new Promise(requestAnimationFrame);

@@ -61,7 +61,7 @@ describe('keys', () => {
 
   it('are kept for the tab, and nowhere else', () => {
     setApiKey('secret');
-    expect(JSON.stringify({ ...localStorage })).not.toContain('secret');
+    expect(JSON.stringify(Object.entries(localStorage))).not.toContain('secret');
     expect(document.cookie).not.toContain('secret');
   });
 

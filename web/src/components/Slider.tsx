@@ -18,10 +18,10 @@ const PERCENT: Intl.NumberFormatOptions = { style: 'percent', maximumFractionDig
 
 export function Slider({ label, value, onChange, min = 0, max = 1, step = 0.01, mark, format = PERCENT }: SliderProps) {
   return (
-    <AriaSlider
+    <AriaSlider<number>
       className={styles.slider ?? ''}
       value={value}
-      onChange={(next) => onChange(Array.isArray(next) ? (next[0] ?? min) : (next as number))}
+      onChange={onChange}
       minValue={min}
       maxValue={max}
       step={step}

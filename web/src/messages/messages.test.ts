@@ -34,7 +34,7 @@ describe.each(Object.entries(files))('%s', (_, messages) => {
   });
 
   it('says of each problem what it is and what to do', () => {
-    for (const code of Object.keys(messages['problems'] as object)) {
+    for (const code of Object.keys(messages.problems as object)) {
       expect(found.has(`problems.${code}.what`) && found.has(`problems.${code}.action`), code).toBe(true);
     }
   });

@@ -103,6 +103,7 @@ export function ImageStage(props: ImageStageProps) {
   useEffect(() => {
     const element = root.current;
     if (!element) return;
+    const drawing = dirty.current;
     const observer = new ResizeObserver(([entry]) => {
       if (!entry) return;
       const { width, height } = entry.contentRect;
@@ -114,14 +115,14 @@ export function ImageStage(props: ImageStageProps) {
       }
       show(fit(latest.current.size, screen.current));
       // The canvases are empty now; waiting for the next frame would show them so.
-      cancelAnimationFrame(dirty.current.frame);
+      cancelAnimationFrame(drawing.frame);
       draw();
     });
     observer.observe(element);
     return () => {
       observer.disconnect();
-      cancelAnimationFrame(dirty.current.frame);
-      dirty.current.frame = 0;
+      cancelAnimationFrame(drawing.frame);
+      drawing.frame = 0;
     };
     // eslint-disable-next-line react-hooks/exhaustive-deps -- everything it uses is read from refs
   }, []);

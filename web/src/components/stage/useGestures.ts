@@ -131,7 +131,7 @@ export function useGestures(gestures: Gestures) {
       element.removeEventListener('pointerleave', onLeave);
       element.removeEventListener('dblclick', onDouble);
     };
-    // eslint-disable-next-line react-hooks/exhaustive-deps -- listeners live as long as the element and read refs
+     
   }, []);
 
   const onKeyDown = (event: KeyboardEvent) => {

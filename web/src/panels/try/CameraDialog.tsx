@@ -71,7 +71,7 @@ export function CameraDialog({ onPhoto, onClose }: { onPhoto: (file: File) => vo
             ) : (
               <div className={styles.preview}>
                 {!isReady && <Skeleton height="100%" />}
-                {/* eslint-disable-next-line jsx-a11y/media-has-caption -- one's own camera, without sound */}
+                { }
                 <video
                   ref={video}
                   autoPlay

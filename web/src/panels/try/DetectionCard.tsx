@@ -70,7 +70,6 @@ export function DetectionCard({ answer, candidates, found, model, view, onView, 
               className={styles.chip ?? ''}
               isSelected={!view.hidden.has(name)}
               onChange={(isShown) => onView({ ...view, hidden: toggled(view.hidden, name, !isShown) })}
-              aria-label={t('try.filter_class', { name, count })}
             >
               <Swatch classId={classId} />
               <span>{name}</span>
@@ -118,7 +117,7 @@ function Objects({ found, highlighted, onHighlight }: ObjectsProps) {
         {rows.getVirtualItems().map(({ index, start }) => {
           const item = found[index];
           if (!item) return null;
-          const [x = 0, y = 0] = item.box_xyxy;
+          const [x, y] = item.box_xyxy;
           const score = percent.format(item.score);
           return (
             <li key={index} style={{ transform: `translateY(${start}px)` }}>
@@ -126,7 +125,6 @@ function Objects({ found, highlighted, onHighlight }: ObjectsProps) {
                 type="button"
                 className={styles.object}
                 data-highlighted={highlighted === index ? '' : undefined}
-                aria-label={t('try.object', { name: item.class, percent: score, x: Math.round(x), y: Math.round(y) })}
                 onPointerEnter={() => onHighlight(index)}
                 onPointerLeave={() => onHighlight(null)}
                 onFocus={() => onHighlight(index)}
@@ -135,6 +133,7 @@ function Objects({ found, highlighted, onHighlight }: ObjectsProps) {
                 <Swatch classId={item.class_id} />
                 <span className={styles.name}>{item.class}</span>
                 <span className={styles.number}>{score}</span>
+                <span className="visually-hidden">{t('try.object_at', { x: Math.round(x), y: Math.round(y) })}</span>
               </button>
             </li>
           );

@@ -1,4 +1,4 @@
-import { useMemo, useState } from 'react';
+import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import type { Model } from '../../api/client';
@@ -7,16 +7,16 @@ import { Card } from '../../components/Card';
 import { Icon } from '../../components/Icon';
 import { ProblemMessage } from '../../components/ProblemMessage';
 import { Progress } from '../../components/Progress';
-import { pictureWithBoxes, type StageBox } from '../../components/stage/drawBoxes';
+import { pictureWithBoxes } from '../../components/stage/drawBoxes';
 import { ImageStage } from '../../components/stage/ImageStage';
 import { usePicture } from '../../components/stage/usePicture';
-import { operatingPoint, shown } from '../../lib/boxes';
 import { download, downloadText, stem } from '../../lib/download';
 import { ClassificationCard } from './ClassificationCard';
 import { DetectionCard, type DetectionView } from './DetectionCard';
 import styles from './PictureView.module.css';
 import { csvOf, jsonOf, predictionOf } from './results';
 import type { Picture } from './store';
+import { useFound } from './useFound';
 import { useWhy, WhyButtons, WhyStrength } from './Why';
 
 interface PictureViewProps {
@@ -42,22 +42,9 @@ export function PictureView(props: PictureViewProps) {
 
   const answered = tasks.filter((task) => predictionOf(picture, task));
   const boxTask = answered.find((task) => predictionOf(picture, task)?.detections);
-  const candidates = boxTask === undefined ? undefined : predictionOf(picture, boxTask)?.detections;
-  const model = models.find(({ task }) => task === boxTask);
-
-  const found = useMemo(() => {
-    const own = view.threshold;
-    const threshold = own === null ? operatingPoint(model?.operating_point) : () => own;
-    return shown(candidates ?? [], threshold, view.hidden);
-  }, [candidates, model, view]);
-  const boxes = useMemo<StageBox[]>(() => {
-    const percent = new Intl.NumberFormat(i18n.language, { style: 'percent' });
-    return found.map((item) => ({
-      box: item.box_xyxy as unknown as StageBox['box'],
-      classId: item.class_id,
-      label: `${item.class} ${percent.format(item.score)}`,
-    }));
-  }, [found, i18n.language]);
+  const candidates = boxTask === undefined ? null : predictionOf(picture, boxTask)?.detections;
+  const point = models.find(({ task }) => task === boxTask)?.operating_point;
+  const { found, boxes } = useFound(candidates, point, view, i18n.language);
 
   const size = image.size ?? predictionSize(picture, answered);
   const name = stem(picture.file.name);
@@ -199,7 +186,8 @@ function Status({ picture, onCancel, onRetry, onRemove }: PictureViewProps) {
 }
 
 function predictionSize(picture: Picture, answered: readonly string[]) {
-  return (answered[0] !== undefined && predictionOf(picture, answered[0])?.image) || { width: 1, height: 1 };
+  const [task] = answered;
+  return (task === undefined ? null : predictionOf(picture, task))?.image ?? { width: 1, height: 1 };
 }
 
 function formatBytes(bytes: number): string {
