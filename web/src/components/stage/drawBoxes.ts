@@ -18,6 +18,8 @@ export interface BoxDrawing {
   readonly fontSize?: number;
 }
 
+/** So many boxes have labels only where these are no wider than the box: they would cover the picture. */
+const CROWD = 60;
 const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif';
 
 /** Draw boxes as they lie under `view`; the last found lie lowest, the highlighted one on top. */
@@ -37,7 +39,7 @@ export function drawBoxes(
   if (showLabels) {
     for (let index = others.length - 1; index >= 0; index -= 1) {
       const item = others[index];
-      if (item) label(context, item, view, fontSize);
+      if (item) label(context, item, view, fontSize, others.length > CROWD);
     }
   }
   if (top) {
@@ -45,7 +47,7 @@ export function drawBoxes(
     context.fillStyle = `${classStyle(top.classId).color}2e`;
     context.fillRect(...screenBox(top.box, view));
     outline(context, [top], view, stroke + 1);
-    label(context, top, view, fontSize);
+    label(context, top, view, fontSize, false);
   }
   context.restore();
 }
@@ -76,9 +78,16 @@ function outline(context: CanvasRenderingContext2D, boxes: readonly StageBox[], 
   context.setLineDash([]);
 }
 
-function label(context: CanvasRenderingContext2D, item: StageBox, view: View, fontSize: number) {
-  const [left, top, , height] = screenBox(item.box, view);
+function label(
+  context: CanvasRenderingContext2D,
+  item: StageBox,
+  view: View,
+  fontSize: number,
+  onlyIfItFits: boolean,
+) {
+  const [left, top, width, height] = screenBox(item.box, view);
   const drawn = labelPicture(item, fontSize, context.getTransform().a);
+  if (onlyIfItFits && drawn.width > width) return;
   // Above the box; inside where the picture ends.
   const y = top - drawn.height >= 0 ? top - drawn.height : Math.min(top, top + height);
   context.drawImage(drawn.canvas, left - 1.5, y - 0.5, drawn.width, drawn.height);

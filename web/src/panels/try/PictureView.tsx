@@ -50,13 +50,13 @@ export function PictureView(props: PictureViewProps) {
   const name = stem(picture.file.name);
   const label = t('try.stage_label', { name: picture.file.name });
   return (
-    <div className={styles.view} data-cards={answered.length}>
+    <div className={styles.view} data-cards={answered.length} data-pending={picture.status === 'done' ? undefined : ''}>
       <div className={styles.left}>
-        <div className={styles.stage}>
+        <div className={styles.stage} data-empty={image.status === 'undecodable' ? '' : undefined}>
           {image.status === 'undecodable' ? (
             <div className={styles.undecodable}>
               <Icon name="image" size={32} />
-              <p>{t('stage.undecodable')}</p>
+              <p>{t(picture.status === 'failed' ? 'stage.undecodable' : 'stage.undecodable_yet')}</p>
             </div>
           ) : (
             <ImageStage
