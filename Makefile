@@ -85,6 +85,10 @@ lock: ## write requirements.lock anew from pyproject.toml
 		--python-version 3.11 --generate-hashes --no-annotate --no-header --output-file requirements.lock
 	@uv pip compile pyproject.toml --extra serve --constraint requirements.lock --universal \
 		--python-version 3.11 --no-annotate --no-header --output-file requirements-serve.txt
+	@# The two builds of ONNX Runtime overwrite each other: the GPU's comes in place of the other.
+	@echo 'onnxruntime-gpu[cuda,cudnn]>=1.23' | uv pip compile pyproject.toml - --extra serve \
+		--constraint requirements.lock --override <(echo "onnxruntime ; python_version < '3'") --universal \
+		--python-version 3.11 --no-annotate --no-header --output-file requirements-serve-gpu.txt
 
 clean: ## remove what the pipeline derived; data, models and the environment stay
 	@rm -rf build reports .pytest_cache .mypy_cache .ruff_cache

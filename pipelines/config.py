@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -46,6 +47,8 @@ def _rewrite(path: Path, old: str, new: str) -> str:
     write_text(path, new)
     changes = difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=0)
     lines = [line for line in changes if line[:2] not in ("--", "++", "@@")]
+    # What follows a scheme may be a password or a token, and this is printed where logs are kept.
+    lines = [re.sub(r"(\w+://)\S+", r"\1***", line) for line in lines]
     shown = lines if len(lines) <= 40 else [f"{len(lines)} lines"]
     return "params.yaml recomposed from conf/\n" + "\n".join(f"  {line}" for line in shown)
 

@@ -1,4 +1,4 @@
-"""docs/configuration.md from the settings' own docstrings, so that it cannot lag behind."""
+"""The pages of docs/ that are made from the code: docs/configuration.md, and docs/api.md."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from pipelines.api_reference import API_TARGET, api_reference
 from pipelines.stage import guarded
 from visionloop.config import TASK_SCHEMA, GeneralSettings
 from visionloop.core.files import write_text
@@ -17,13 +18,14 @@ TARGET = Path("docs/configuration.md")
 
 
 def main() -> None:
-    """Write the page."""
-    write_text(TARGET, reference())
-    print(f"wrote {TARGET}")
+    """Write the pages."""
+    for target, text in ((TARGET, reference()), (API_TARGET, api_reference())):
+        write_text(target, text)
+        print(f"wrote {target}")
 
 
 def reference() -> str:
-    """The page as Markdown."""
+    """docs/configuration.md, from the settings' own docstrings."""
     parts = [
         "# Configuration\n\nMade by `python -m pipelines.reference` from the code. Values are set in `conf/`; a value "
         "that no file there mentions\nhas the default below.\n",

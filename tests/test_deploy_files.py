@@ -27,6 +27,7 @@ from visionloop.artifact.deployment import Deployment, Lineup
 from visionloop.core.errors import BundleError
 from visionloop.core.settings import parse_settings
 from visionloop.data.samples import Dataset
+from visionloop.monitoring.alerts import metrics as alert_metrics
 from visionloop.serving import metrics
 from visionloop.serving.front import PARAMS_VARIABLE, STATE_VARIABLE
 from visionloop.serving.guard import Guard
@@ -383,13 +384,14 @@ ALERT_TESTS = load("prometheus/alerts_test.yml")
 DASHBOARD = json.loads((DEPLOY / "grafana/dashboard.json").read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 SCRAPED = {"job", "instance"}
+METRICS = [*vars(metrics).values(), *vars(alert_metrics).values()]
 _SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 
 
 def series_labels() -> dict[str, set[str]]:
     """Labels by the name of each series that Prometheus gets from the service."""
     found: dict[str, set[str]] = {"up": set(SCRAPED)}
-    for metric in vars(metrics).values():
+    for metric in METRICS:
         if isinstance(metric, MetricWrapperBase):
             for suffix in _SUFFIXES[metric._type]:
                 labels = {"le"} if suffix == "_bucket" else set()
@@ -433,12 +435,10 @@ def test_a_panel_asks_for_metrics_that_exist(panel: Any) -> None:
         assert target["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
 
 
-def test_every_metric_of_the_service_is_shown() -> None:
+def test_every_metric_of_the_service_and_of_the_watch_is_shown() -> None:
     shown = " ".join(target["expr"] for panel in PANELS for target in panel["targets"])
     missing = [
-        metric._name
-        for metric in vars(metrics).values()
-        if isinstance(metric, MetricWrapperBase) and metric._name not in shown
+        metric._name for metric in METRICS if isinstance(metric, MetricWrapperBase) and metric._name not in shown
     ]
     assert missing == []
 

@@ -1,6 +1,6 @@
 """How the service behaves: start, memory, latency at half load, overload, swaps under load, and a soak.
 
-python -m benchmarks.serving.bench_behaviour [--soak 20]
+python -m benchmarks.serving.bench_behaviour [--soak-minutes 20] [--only-soak] [--json build/behaviour.json]
 """
 
 from __future__ import annotations
@@ -16,35 +16,49 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.serving.bench_serving import PORT, form, make_bundle, make_dataset, noise, servers, serving
+from benchmarks.serving.harness import PORT, make_bundle, make_dataset, noise, serving, settle, visionloop
 from benchmarks.serving.load import Load, run
 from visionloop.artifact import deployment
 from visionloop.artifact.bundle import Bundle
 from visionloop.artifact.deployment import Lineup, Variant
 
 SIDE = 32
+SOAK_STRETCHES = 10
 
 
 def main() -> None:
     """Print each figure as it is measured, and one JSON line of all."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--soak", type=float, default=1.0, help="minutes")
-    minutes = parser.parse_args().soak
+    parser.add_argument("--soak-minutes", type=float, default=1.0)
+    parser.add_argument("--only-soak", action="store_true", help="leave out latency, overload and swaps")
+    parser.add_argument("--json", type=Path, help="where to write everything as JSON")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         dataset = make_dataset(folder)
-        bundles = [make_bundle(folder / f"b{seed}", dataset, "small_cnn", SIDE + 8 * seed) for seed in range(2)]
-        _, command, path, field = next(iter(servers()))
-        requests = [form(path, field, noise(SIDE, seed)) for seed in range(16)]
+        bundles = [
+            make_bundle(
+                folder / f"b{seed}", dataset, "classification", SIDE + 8 * seed, architecture="small_cnn", width=16
+            )
+            for seed in range(2)
+        ]
+        server = visionloop()
+        requests = [server.request(noise(SIDE, seed)) for seed in range(16)]
         started = time.perf_counter()
-        with serving("visionloop", command, folder, bundles[0]) as pid:
+        with serving(server, folder, bundles[0]) as pid:
             figures: dict[str, object] = {"ready_s": round(time.perf_counter() - started, 2)}
+            settle(pid)
             figures["worker_mb"] = [round(process.memory_info().rss / 1e6) for process in workers(pid)]
             show(figures)
-            figures |= show(latency(requests))
-            figures |= show(swaps(folder / "home", bundles, requests))
-            figures |= show(soak(pid, requests, minutes))
-    print("\n" + json.dumps(figures))
+            if not options.only_soak:
+                figures |= show(latency(requests))
+                figures |= show(swaps(folder / "home", bundles, requests))
+            figures |= show(soak(pid, requests, options.soak_minutes))
+    line = json.dumps(figures)
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(line + "\n")
+    print("\n" + line)
 
 
 def latency(requests: list[bytes]) -> dict[str, object]:
@@ -88,16 +102,25 @@ def swaps(home: Path, bundles: list[Path], requests: list[bytes]) -> dict[str, o
 
 
 def soak(pid: int, requests: list[bytes], minutes: float) -> dict[str, object]:
-    """Memory and descriptors before and after."""
+    """Memory and descriptors of all workers, before, and after each of ten stretches of load."""
     run(PORT, requests, clients=16, seconds=10)
-    before = footprint(pid)
-    load = run(PORT, requests, clients=16, seconds=60 * minutes)
-    after = footprint(pid)
+    first = footprint(pid)
+    statuses: Counter[int] = Counter()
+    growth: list[float] = []
+    descriptors: list[int] = []
+    for _ in range(SOAK_STRETCHES):
+        statuses.update(run(PORT, requests, clients=16, seconds=60 * minutes / SOAK_STRETCHES).statuses)
+        now = footprint(pid)
+        growth.append(round((now["rss"] - first["rss"]) / 1e6, 1))
+        descriptors.append(now["fds"] - first["fds"])
+        print(f"  soak: {growth[-1]:+.1f} MB, {descriptors[-1]:+d} descriptors, {dict(statuses)}", flush=True)
     return {
         "soak_minutes": minutes,
-        "soak_statuses": load.statuses,
-        "soak_growth_mb": round((after["rss"] - before["rss"]) / 1e6, 1),
-        "soak_growth_descriptors": after["fds"] - before["fds"],
+        "soak_statuses": dict(statuses),
+        "soak_growth_mb": growth,
+        # The first half holds caches that fill; what leaks goes on in the second.
+        "soak_growth_second_half_mb": round(growth[-1] - growth[SOAK_STRETCHES // 2 - 1], 1),
+        "soak_growth_descriptors": descriptors,
     }
 
 

@@ -1,176 +1,193 @@
-"""Requests per second of the service against other servers with the same bundle, in one run on loopback.
+"""Requests per second of the service against other servers with the same graph, in one run on loopback.
 
-python -m benchmarks.serving.bench_serving [--seconds 6]
+python -m benchmarks.serving.bench_serving [--seconds 6] [--peers] [--case 32] [--json build/bench_serving.json]
+
+Requests per second depend on what else the machine does, the client included; the CPU time of a request, summed over
+the server's processes, hardly does. Both are printed. `--peers` adds LitServe and `mlflow models serve`, in an
+environment of their own (see peers.py).
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
-import signal
-import subprocess
-import sys
+import platform
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import psutil
-import torch
-from PIL import Image
 
-from benchmarks.serving.load import Load, request, run
-from visionloop.artifact import deployment
-from visionloop.artifact.bundle import Bundle
-from visionloop.artifact.deployment import Lineup, Variant
-from visionloop.artifact.export import Trained, export_bundle
+from benchmarks.serving.harness import (
+    BINARIES,
+    LISTEN,
+    PORT,
+    NotServingError,
+    Server,
+    cpu_seconds,
+    form,
+    make_bundle,
+    make_dataset,
+    noise,
+    serving,
+    settle,
+    visionloop,
+)
+from benchmarks.serving.load import run
+from benchmarks.serving.peers import NoPeersError, peers
 from visionloop.artifact.predictor import Predictor
 from visionloop.artifact.runtimes import RuntimeSettings
-from visionloop.artifact.settings import ExportSettings
-from visionloop.core.images import Recipe
-from visionloop.data.digits import generate
-from visionloop.data.prepare import prepare
-from visionloop.data.samples import Dataset
-from visionloop.data.settings import DataSettings, SourceSettings
-from visionloop.task import load_task
 
 CLIENTS = 16
-PORT = 3399
-ROOT = Path(__file__).resolve().parents[2]
-CASES = (("small_cnn", 32), ("mobilenet_v3_small", 224))
+ARCHITECTURES = {32: "small_cnn", 224: "mobilenet_v3_small"}
+TARGETS = {
+    (32, "native BentoML route"): 3.0,
+    (224, "native BentoML route"): 2.0,
+    (32, "mlflow models serve"): 8.0,
+    (32, "LitServe"): 5.0,
+    (32, "LitServe, batches of 16"): 5.0,
+    (32, "FastAPI, no batching"): 1.3,
+}
+"""By how much visionloop is to be faster, by the images' side in pixels."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured of one server.
+
+    Attributes:
+        per_second: Requests answered with 200.
+        p50_ms: Median latency.
+        p99_ms: Of a hundred requests one takes longer.
+        cpu_ms: CPU time of all the server's processes, per request.
+        statuses: Count by HTTP status.
+        load: Processes that wanted a core, mean over the last minute, before the measurement.
+    """
+
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    cpu_ms: float
+    statuses: dict[int, int]
+    load: float
 
 
 def main() -> None:
-    """Print a table, and one JSON line of the ratios."""
+    """Print a table for each size of image, and one JSON line of everything."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=6.0)
-    seconds = parser.parse_args().seconds
-    ratios: dict[str, float] = {}
+    parser.add_argument("--peers", action="store_true", help="LitServe and mlflow models serve, too")
+    parser.add_argument("--case", type=int, choices=ARCHITECTURES, help="pixels; both where it is left out")
+    parser.add_argument("--json", type=Path, help="where to write everything as JSON")
+    options = parser.parse_args()
+    print(f"{platform.processor() or platform.machine()}, {len(os.sched_getaffinity(0))} cores, load {load_average()}")
+    found: dict[str, object] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         dataset = make_dataset(folder)
-        for architecture, side in CASES:
-            bundle = make_bundle(folder / f"{architecture}-{side}", dataset, architecture, side)
-            ratios |= compare(folder, bundle, side, seconds)
-    print("\n" + json.dumps(ratios))
+        for side in [options.case] if options.case else ARCHITECTURES:
+            architecture = ARCHITECTURES[side]
+            bundle = make_bundle(
+                folder / f"{architecture}-{side}", dataset, "classification", side, architecture=architecture, width=16
+            )
+            found[f"{side} px"] = compare(folder, bundle, side, options.seconds, with_peers=options.peers)
+    line = json.dumps(found)
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(line + "\n")
+    print("\n" + line)
 
 
-def compare(folder: Path, bundle: Path, side: int, seconds: float) -> dict[str, float]:
+def compare(folder: Path, bundle: Path, side: int, seconds: float, *, with_peers: bool) -> dict[str, object]:
     """Every server on one bundle."""
     images = [noise(side, seed) for seed in range(16)]
     print(f"\n{side} px, {CLIENTS} clients, two workers of one thread each")
-    speeds: dict[str, Load] = {}
-    for server, command, path, field in servers():
-        with serving(server, command, folder, bundle) as pid:
-            requests = [form(path, field, image) for image in images]
-            run(PORT, requests, clients=CLIENTS, seconds=1.5)
-            before = cpu_seconds(pid)
-            load = run(PORT, requests, clients=CLIENTS, seconds=seconds)
-            cpu = 1000 * (cpu_seconds(pid) - before) / max(load.statuses.get(200, 0), 1)
-        speeds[server] = load
+    rows: dict[str, Row] = {}
+    for server in servers(folder, bundle, with_peers=with_peers):
+        try:
+            row = measure(server, folder, bundle, images, seconds)
+        except NotServingError as error:
+            print(f"{server.name} is left out: {error}")
+            continue
+        rows[server.name] = row
         print(
-            f"{server:<22} {load.per_second:8.0f} requests/s   p50 {load.percentile(0.5):7.1f} ms   "
-            f"p99 {load.percentile(0.99):7.1f} ms   CPU {cpu:6.2f} ms a request   {load.statuses}"
+            f"{server.name:<24} {row.per_second:8.0f} requests/s   p50 {row.p50_ms:7.1f} ms   p99 {row.p99_ms:7.1f} ms"
+            f"   CPU {row.cpu_ms:6.2f} ms a request   {row.statuses}   load {row.load}",
+            flush=True,
         )
     raw = raw_runtime(bundle, side)
-    print(f"{'ONNX Runtime alone':<22} {raw:8.0f} images/s     (two threads, batch 16, no decoding)")
-    ours = speeds["visionloop"].per_second
-    found = {f"{side} px, to {name}": round(ours / load.per_second, 2) for name, load in speeds.items()}
-    return found | {f"{side} px, to ONNX Runtime alone": round(ours / raw, 2)}
+    print(f"{'ONNX Runtime alone':<24} {raw:8.0f} images/s     (two threads, batch 16, no decoding)\n")
+    if "visionloop" not in rows:
+        raise SystemExit("visionloop itself did not come up")
+    ours = rows["visionloop"]
+    ratios: dict[str, dict[str, float | None]] = {}
+    for name, row in rows.items():
+        if row is ours or not row.per_second:
+            continue
+        target = TARGETS.get((side, name))
+        ratios[name] = {
+            "requests": round(ours.per_second / row.per_second, 2),
+            "cpu": round(row.cpu_ms / ours.cpu_ms, 2),
+            "target": target,
+        }
+        print(
+            f"visionloop to {name:<24} {ratios[name]['requests']:6.2f}x the requests/s   "
+            f"{ratios[name]['cpu']:6.2f}x less CPU a request   target {f'{target}x' if target else '-'}"
+        )
+    share = round(ours.per_second / raw, 3)
+    print(f"visionloop to ONNX Runtime alone: {share:.1%}")
+    return {"servers": {name: asdict(row) for name, row in rows.items()}, "ratios": ratios, "share_of_runtime": share}
 
 
-def servers() -> Iterator[tuple[str, list[str], str, str]]:
-    """Name, command, route and form field of each."""
-    binaries = Path(sys.executable).parent
-    bento = [str(binaries / "bentoml"), "serve"]
-    listen = ["--host", "127.0.0.1", "--port", str(PORT)]
-    yield "visionloop", [*bento, "visionloop.serving.service:VisionLoop", *listen], "/v1/classify", "image"
-    yield "native BentoML route", [*bento, "benchmarks.serving.baselines:Native", *listen], "/classify", "image"
-    uvicorn = [str(binaries / "uvicorn"), "--factory", "benchmarks.serving.baselines:fastapi_app", "--workers", "2"]
-    yield "FastAPI, no batching", [*uvicorn, "--log-level", "warning", *listen], "/classify", "image"
-
-
-@contextmanager
-def serving(server: str, command: list[str], folder: Path, bundle: Path) -> Iterator[int]:
-    """A server that is ready; its process id."""
-    home = folder / "home"
-    pointer = home / "mlruns" / "deployment.json"
-    opened = Bundle.open(bundle)
-    variant = Variant(model="bench", version="1", digest=opened.digest, bundle=str(bundle))
-    deployment.change(pointer, "classification", lambda _: Lineup(champion=variant))
-    settings = {"serving": {"keys": {"requests_per_minute": 100_000_000}, "images": {"keep": False}}}
-    (home / "params.yaml").write_text(json.dumps(settings))
-    environment = os.environ | {
-        "BENCH_BUNDLE": str(bundle),
-        "VISIONLOOP_PARAMS": str(home / "params.yaml"),
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-        "BENTOML_DO_NOT_TRACK": "True",
-    }
-    with (folder / f"{server}.log").open("w") as log:
-        process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
-        try:
-            wait_ready(process)
-            yield process.pid
-        finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait(20)
-
-
-def cpu_seconds(pid: int) -> float:
-    """Seconds of CPU of a process and all below it."""
-    parent = psutil.Process(pid)
-    family = [parent, *parent.children(recursive=True)]
-    return sum(sum(process.cpu_times()[:2]) for process in family)
-
-
-def wait_ready(process: subprocess.Popen[bytes], limit_s: float = 60.0) -> None:
-    """Until something answers on the port."""
-    end = time.monotonic() + limit_s
-    while time.monotonic() < end and process.poll() is None:
-        for path in ("/readyz", "/openapi.json"):
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{PORT}{path}", timeout=2):
-                    return
-            except urllib.error.HTTPError:
-                continue
-            except OSError:
-                break
-        time.sleep(0.1)
-    raise SystemExit("the server did not come up")
-
-
-def form(path: str, field: str, image: bytes) -> bytes:
-    """A request with one file."""
-    boundary = "----visionloopbench"
-    body = (
-        (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; filename="a.jpg"\r\n'
-            "Content-Type: image/jpeg\r\n\r\n"
-        ).encode()
-        + image
-        + f"\r\n--{boundary}--\r\n".encode()
+def measure(server: Server, folder: Path, bundle: Path, images: list[bytes], seconds: float) -> Row:
+    """Start it, warm it up, measure it, stop it."""
+    requests = [server.request(image) for image in images]
+    with serving(server, folder, bundle) as pid:
+        settle(pid)
+        run(PORT, requests, clients=CLIENTS, seconds=2.0)
+        settle(pid)
+        busy = load_average()
+        before = cpu_seconds(pid)
+        load = run(PORT, requests, clients=CLIENTS, seconds=seconds)
+        cpu = 1000 * (cpu_seconds(pid) - before) / max(load.statuses.get(200, 0), 1)
+    return Row(
+        per_second=round(load.per_second, 1),
+        p50_ms=round(load.percentile(0.5), 2),
+        p99_ms=round(load.percentile(0.99), 2),
+        cpu_ms=round(cpu, 3),
+        statuses=load.statuses,
+        load=busy,
     )
-    return request(path, body, f"multipart/form-data; boundary={boundary}", PORT)
 
 
-def noise(side: int, seed: int) -> bytes:
-    """A JPEG of smooth noise."""
-    rng = np.random.default_rng(seed)
-    coarse = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
-    buffer = io.BytesIO()
-    coarse.resize((side, side), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=90)
-    return buffer.getvalue()
+def servers(folder: Path, bundle: Path, *, with_peers: bool) -> Iterator[Server]:
+    """Ours first."""
+    yield visionloop()
+    native = (str(BINARIES / "bentoml"), "serve", "benchmarks.serving.baselines:Native", *LISTEN)
+    yield Server("native BentoML route", native, partial(form, "/classify", "image"))
+    uvicorn = (
+        str(BINARIES / "uvicorn"), "--factory", "benchmarks.serving.baselines:fastapi_app", "--workers", "2",
+        "--log-level", "warning", *LISTEN,
+    )  # fmt: skip
+    yield Server("FastAPI, no batching", uvicorn, partial(form, "/classify", "image"))
+    if with_peers:
+        try:
+            yield from peers(folder, bundle)
+        except NoPeersError as error:
+            print(f"LitServe and MLflow are left out: {error}")
+
+
+def load_average() -> float:
+    """Processes that wanted a core, mean over the last minute."""
+    return round(os.getloadavg()[0], 2)
 
 
 def raw_runtime(bundle: Path, side: int) -> float:
-    """Images per second of the graph alone on all cores."""
+    """Images per second of the graph alone on two cores."""
     predictor = Predictor.open(bundle, RuntimeSettings(threads=2))
     images = np.random.default_rng(0).integers(0, 255, (16, side, side, 3), dtype=np.uint8)
     predictor.run(images)
@@ -179,26 +196,6 @@ def raw_runtime(bundle: Path, side: int) -> float:
         predictor.run(images)
         count += len(images)
     return count / (time.perf_counter() - started)
-
-
-def make_dataset(folder: Path) -> Dataset:
-    """The embedded digits."""
-    generate(folder / "data")
-    source = SourceSettings(kind="folder", path="data/classification", name="digits")
-    prepare(DataSettings(source=source), load_task("classification").requirements, folder / "dataset", root=folder)
-    return Dataset.open(folder / "dataset")
-
-
-def make_bundle(folder: Path, dataset: Dataset, architecture: str, side: int) -> Path:
-    """A bundle of an untrained network."""
-    task = load_task("classification")
-    recipe = Recipe(height=side, width=side)
-    model = task.model_settings.model_validate({"architecture": architecture, "width": 16})
-    torch.manual_seed(0)
-    learner = task.learner(model, task.augment_settings(), num_classes=len(dataset.classes), recipe=recipe)
-    trained = Trained(task=task, learner=learner, model=model, recipe=recipe, training={})
-    export_bundle(ExportSettings(), trained, dataset, folder / "bundle")
-    return folder / "bundle"
 
 
 if __name__ == "__main__":

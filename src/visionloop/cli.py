@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from visionloop import __version__
+from visionloop.alert_commands import alerts
 from visionloop.core.errors import ImageError, RegistryError, VisionloopError
 
 if TYPE_CHECKING:
@@ -304,6 +305,9 @@ def _require_free_port(host: str, port: int) -> None:
                 expected="an address of this machine and a free port",
                 action="stop what listens there, or choose another: visionloop serve --port PORT",
             ) from None
+
+
+main.add_command(alerts)
 
 
 @main.group()

@@ -23,6 +23,7 @@ from visionloop.core.images import Recipe
 from visionloop.core.settings import Settings, collect_problems, settings_error
 from visionloop.data.settings import DataSettings
 from visionloop.evaluation.settings import EvaluationSettings, GateSettings
+from visionloop.monitoring.settings import MonitoringSettings
 from visionloop.registry.settings import RegistrySettings
 from visionloop.serving.settings import ServingSettings
 from visionloop.task import Task, load_task, task_names
@@ -62,6 +63,8 @@ class GeneralSettings(Settings):
     """Where runs and models are kept."""
     serving: ServingSettings = ServingSettings()
     """The HTTP service."""
+    monitoring: MonitoringSettings = MonitoringSettings()
+    """What watches it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,9 +247,9 @@ def validate(values: Mapping[str, Any], *, root: Path, where: str) -> Config:
         if config is not None:
             configs[name] = config
     if general is not None:
-        for name in (*general.tasks, general.task):
+        for key, name in (*(("tasks", name) for name in general.tasks), ("task", general.task)):
             if name not in blocks:
-                problems.append(f"tasks: {name!r} has no block; {near_matches(name, blocks)}")
+                problems.append(f"{key}: {name!r} has no block; {near_matches(name, blocks)}")
     if problems or general is None:
         raise settings_error(list(dict.fromkeys(problems)), where=where)
     return Config(root=root, general=general, blocks=configs, values=dict(values))

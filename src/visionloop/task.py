@@ -84,6 +84,23 @@ class Evaluation:
     per_image: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputSummary:
+    """One answer in a few numbers that can be compared over many images, without labels.
+
+    Attributes:
+        class_counts: How often the answer names each class, by class id; classes it does not name are absent.
+        scalars: Name to a number, or None where this answer has none of that kind (the size of the boxes where
+            nothing was found). The same names for every answer of a task.
+        expected_score: The answer's own calibrated probability of being right, in [0, 1]; None for tasks whose
+            primary metric is not the share of right answers.
+    """
+
+    class_counts: Mapping[int, int]
+    scalars: Mapping[str, float | None]
+    expected_score: float | None
+
+
 class Scorer(ABC):
     """Gathers predictions with their samples and computes the task's metrics."""
 
@@ -195,6 +212,16 @@ class Task(ABC):
         """How far `other` still says what `reference` said, in [0, 1]; asked of images with parts hidden.
 
         Not symmetric: whatever else `other` says does not count, and how sure it is does.
+        """
+
+    @abstractmethod
+    def output_summary(self, prediction: Prediction, *, width: int, height: int) -> OutputSummary:
+        """The answer in the numbers that monitoring compares; cheap, it is asked of every prediction.
+
+        Args:
+            prediction: The answer at the operating point.
+            width: Of the upright image, in pixels.
+            height: Of the upright image, in pixels.
         """
 
     @abstractmethod

@@ -48,6 +48,41 @@ def test_exif_orientation_gives_the_upright_image(picture: Image.Image, orientat
     assert image_size(data) == (40, 30)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_damaged_exif_block_costs_neither_the_picture_nor_a_word(
+    picture: Image.Image, kind: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112], exif[0x0131] = "maker" * 5, 6, "software" * 5
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, exif=exif)
+    sound = buffer.getvalue()
+    order = "<" if struct.pack("<HHI", 0x010F, 2, 26) in sound else ">"
+    # A maker of four numbers, which Pillow can read and not write back; a text that is longer than the file.
+    for tag, length, wrong in ((0x010F, 26, (11, 4)), (0x0131, 41, (2, 60_000))):
+        data = bytearray(sound)
+        at = sound.index(struct.pack(order + "HHI", tag, 2, length))
+        data[at : at + 8] = struct.pack(order + "HHI", tag, *wrong)
+        if kind == "PNG":
+            start = sound.index(b"eXIf")
+            length = int.from_bytes(sound[start - 4 : start], "big")
+            end = start + 4 + length
+            data[end : end + 4] = zlib.crc32(data[start:end]).to_bytes(4, "big")
+        assert decode_image(bytes(data)).shape[:2] == (picture.width, picture.height)
+        assert image_size(bytes(data)) == (picture.height, picture.width)
+    assert not recwarn.list
+
+
+def test_a_bmp_in_run_length_code_has_a_limit_of_its_own() -> None:
+    colours = bytes(range(256)) * 4
+    head = struct.pack("<IiiHHIIiiII", 40, 8000, 8000, 1, 8, 1, 0, 2835, 2835, 256, 0)
+    rows = b"\1\5\0\0" * 8000
+    data = struct.pack("<2sIHHI", b"BM", 1078 + len(rows), 0, 0, 1078) + head + colours + rows
+    with pytest.raises(ImageError, match="8000 x 8000") as caught:
+        decode_image(data)
+    assert (caught.value.code, "run-length" in caught.value.expected) == ("too_large", True)
+
+
 def test_sixteen_bit_grey_is_scaled_not_saturated() -> None:
     ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(1, 256)
     decoded = decode_image(encode(Image.fromarray(ramp)))

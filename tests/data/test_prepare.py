@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,10 @@ def test_defects_are_named_and_kept_out(tmp_path: Path) -> None:
 def test_too_many_unusable_images_stop_everything(tmp_path: Path) -> None:
     source = make_folder_source(tmp_path / "source")
     (source / "red/0.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"1 of 36 images \(2\.8%\) cannot be used") as error:
+    assert [rule for rule, *_ in rules(run(tmp_path, "folder"))] == ["unreadable_image"]  # one is never too many
+    shutil.rmtree(tmp_path / "dataset")
+    (source / "red/1.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"2 of 36 images \(5\.6%\) cannot be used") as error:
         run(tmp_path, "folder")
     assert "unreadable_image: red/0.png: the file is empty" in error.value.what
     assert error.value.expected == "at most 1% (data.check.max_unreadable_fraction)"

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import io
+import re
+import socket
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 import torch
+import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
 
@@ -24,7 +32,10 @@ from visionloop.monitoring.store import PredictionStore
 from visionloop.serving.api import Api
 from visionloop.serving.front import role_of
 from visionloop.serving.guard import Guard
+from visionloop.serving.models import verbs
+from visionloop.serving.openapi import openapi_document
 from visionloop.serving.settings import BatchingSettings, ServingSettings
+from visionloop.task import task_names
 
 
 def encoded(width: int = 48, height: int = 40, format: str = "PNG", seed: int = 0, **options: object) -> bytes:
@@ -70,6 +81,29 @@ def canary(bundle: Path, share: float, version: str = "2") -> Canary:
     return Canary(**variant(bundle, version).model_dump(), share=share)
 
 
+OPERATIONS = [
+    (method.upper(), re.compile(path.replace("{id}", "[^/]+")), operation)
+    for path, operations in openapi_document(verbs(task_names()))["paths"].items()
+    for method, operation in operations.items()
+]
+
+
+def documented(response: httpx.Response) -> None:
+    """Every answer of every test is one that the OpenAPI document promises, with a code that it names."""
+    method, path = response.request.method, response.request.url.path
+    operation = next((found for verb, pattern, found in OPERATIONS if verb == method and pattern.fullmatch(path)), None)
+    if operation is None:
+        return
+    promised = operation["responses"].get(str(response.status_code))
+    assert promised is not None, f"{method} {path} answers {response.status_code}, which openapi.py does not say"
+    media_type = response.headers.get("content-type", "").split(";")[0]
+    assert media_type in promised.get("content", {"": None}), f"{method} {path} answers {media_type}"
+    if media_type == "application/problem+json":
+        response.read()
+        code = response.json()["code"]
+        assert code in promised["x-codes"], f"{method} {path} answers {code}, which codes.py does not say of it"
+
+
 @dataclass
 class Service:
     """An API with its client and folder."""
@@ -77,6 +111,7 @@ class Service:
     root: Path
     api: Api
     client: TestClient
+    settings: ServingSettings
 
     def lineup(self, task: str, lineup: Lineup | None) -> None:
         """Change what serves, and have it noticed."""
@@ -95,11 +130,37 @@ def settings() -> ServingSettings:
 
 @pytest.fixture
 def service(tmp_path: Path, bundles: dict[str, Path], settings: ServingSettings) -> Iterator[Service]:
-    pointer = tmp_path / settings.pointer
+    with serving(tmp_path, bundles, settings) as served:
+        yield served
+
+
+@contextmanager
+def serving(root: Path, bundles: dict[str, Path], settings: ServingSettings) -> Iterator[Service]:
+    """Champions of both tasks behind a client."""
+    pointer = root / settings.pointer
     for task in ("classification", "detection"):
         deployment.change(pointer, task, lambda _, task=task: Lineup(champion=variant(bundles[task])))  # type: ignore[misc]
-    store = PredictionStore.open(settings.store, tmp_path)
-    api = Api(settings, tmp_path, tmp_path, store)
+    store = PredictionStore.open(settings.store, root)
+    api = Api(settings, root, root, store)
     guarded = Guard(api.app(), ring=None, settings=settings, role_of=role_of)
     with TestClient(guarded) as client:
-        yield Service(tmp_path, api, client)
+        client.event_hooks = {"response": [documented]}
+        yield Service(root, api, client, settings)
+
+
+@contextmanager
+def listening(service: Service) -> Iterator[int]:
+    """The port of a real server in front of a service, whose API its client keeps running."""
+    app: Any = service.client.app
+    server = uvicorn.Server(uvicorn.Config(app, http="httptools", lifespan="off", log_level="error"))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            while not server.started:
+                time.sleep(0.01)
+            yield int(listener.getsockname()[1])
+        finally:
+            server.should_exit = True
+            thread.join(timeout=20)

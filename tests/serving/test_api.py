@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import shutil
 import struct
+import threading
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -163,9 +166,9 @@ def _other(format: str) -> bytes:
         (encoded(format="JPEG")[:-300], 400, "image_truncated"),
         (encoded()[:-300], 400, "image_truncated"),
         (_bomb(), 400, "image_truncated"),
-        (_png_header(20_000, 20_000), 422, "image_too_large"),
-        (_png_header(13_000, 13_000), 422, "image_too_large"),
-        (_png_header(100_000, 100_000), 422, "image_too_large"),
+        (_png_header(20_000, 20_000), 422, "image_too_many_pixels"),
+        (_png_header(13_000, 13_000), 422, "image_too_many_pixels"),
+        (_png_header(100_000, 100_000), 422, "image_too_many_pixels"),
         (encoded(1, 1), 422, "image_too_small"),
         (encoded(1, 1_000_000), 422, "image_too_small"),
     ],
@@ -237,6 +240,27 @@ def test_a_damaged_pointer_changes_nothing(service: Service) -> None:
     assert service.api.fleet.refresh()
     assert service.client.post("/v1/classify", files={"image": encoded()}).status_code == 200
     assert "damaged" in service.client.get("/v1/models").json()["failures"]["pointer"]
+
+
+def test_every_route_asks_for_the_task_alike(service: Service) -> None:
+    def told(query: str) -> list[ProblemBody]:
+        archive: dict[str, Any] = {"content": b"", "headers": {"Content-Type": "application/zip"}}
+        answers = [
+            service.client.post(f"/v1/explain{query}", files={"image": encoded()}),
+            service.client.post(f"/v1/batches{query}", **archive),
+        ]
+        with service.client.websocket_connect(f"/v1/stream{query}") as socket:
+            return [*(ProblemBody.model_validate(found.json()) for found in answers),
+                    ProblemBody.model_validate(socket.receive_json()["problem"])]  # fmt: skip
+
+    cases = [("?task=segmentation", 400, "bad_option"), ("", 400, "bad_option"), ("?task=", 400, "bad_option")]
+    for query, status, code in [*cases, ("", 503, "not_deployed")]:
+        if status == 503:
+            service.lineup("classification", None)
+            service.lineup("detection", None)
+        first, *others = told(query)
+        assert (first.status, first.code) == (status, code)
+        assert others == [first, first]
 
 
 def test_nothing_deployed(service: Service) -> None:
@@ -321,11 +345,35 @@ def test_feedback(service: Service) -> None:
     problem(service.client.get("/v1/predictions/no"), 404, "unknown_prediction")
     for body in ({}, {"prediction_id": id_, "verdict": "maybe"}, {"prediction_id": id_, "verdict": "corrected"}, []):
         problem(service.client.post("/v1/feedback", json=body), 422, "bad_feedback")
+    # Numbers that no box has, and fields nobody reads: a lone surrogate among them could not be given out again.
+    for box in (b"[NaN, 0, 1, 1]", b"[0, 0, 1e999, 1]", b'[0, 0, 1, 1], "score": "\\ud800"'):
+        body = b'{"prediction_id": "%b", "verdict": "corrected", "label": [{"class": "a", "box_xyxy": %b}]}'
+        sent = {"content": body % (id_.encode(), box), "headers": {"Content-Type": "application/json"}}
+        problem(service.client.post("/v1/feedback", **sent), 422, "bad_feedback")
+    assert service.client.get(f"/v1/predictions/{id_}").status_code == 200
     problem(
         service.client.post("/v1/feedback", content=b"{", headers={"Content-Type": "application/json"}),
         400,
         "malformed_json",
     )
+
+
+def test_a_prediction_is_remembered_with_its_image_hashed_off_the_event_loop(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+
+    def hashed(data: bytes) -> str:
+        threads.append(threading.current_thread().name)
+        return hashlib.sha256(data).hexdigest()
+
+    monkeypatch.setattr("visionloop.serving.models.sha256_bytes", hashed)
+    image = encoded()
+    answer = service.client.post("/v1/classify", files={"image": image}).json()
+    found = service.client.get(f"/v1/predictions/{answer['predictions'][0]['id']}").json()
+    assert (found["image_sha256"], found["image_bytes"]) == (hashlib.sha256(image).hexdigest(), len(image))
+    assert (found["result"], found["request_id"]) == (answer["predictions"][0], answer["request_id"])
+    assert [name.startswith("inference") for name in threads] == [True]
 
 
 def test_stored_images_hold_pixels_only(service: Service) -> None:

@@ -3,14 +3,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import os
+import sqlite3
 import struct
 import time
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from tests.serving.test_api import problem
 from visionloop.artifact import deployment
 from visionloop.artifact.deployment import Lineup
 from visionloop.core.errors import VisionloopError
+from visionloop.monitoring.settings import StoreSettings
 from visionloop.serving import front
 from visionloop.serving.api import Api
 from visionloop.serving.client import ApiError, Client
@@ -173,7 +177,7 @@ def test_a_member_that_is_no_image_stops_nothing(service: Service) -> None:
         "good.png": None,
         "text.png": "image_unsupported_format",
         "empty.jpg": "image_empty",
-        "large.png": "image_too_large",
+        "large.png": "image_too_many_bytes",
         "last.JPG": None,
     }
     assert finished(service.client, job)["failures"] == 3
@@ -237,6 +241,14 @@ def test_archives_that_are_refused(service: Service, archive: bytes, status: int
     assert folders(service.root) == []
 
 
+def test_a_member_without_a_name_is_no_image(service: Service) -> None:
+    archive = bytearray(packed({"a": b"text", **pictures(1)}))
+    for name in (30, archive.index(b"PK\x01\x02") + 46):
+        archive[name] = 0  # a name ends at its first NUL
+    (row,) = rows_of(service.client, submit(service.client, bytes(archive)))
+    assert row["image"] == "photo 0.png"
+
+
 def test_a_directory_that_would_fill_the_memory_is_not_read(service: Service) -> None:
     archive = bytearray(packed(pictures(1)))
     end = archive.rindex(b"PK\x05\x06")
@@ -261,7 +273,7 @@ def test_forms_that_are_refused_leave_nothing(service: Service) -> None:
     image = ("a.png", encoded())
     problem(post("/v1/batches?task=detection", files={"photo": image}), 400, "unexpected_field")
     large = post("/v1/batches?task=detection", files={"image": ("a.png", b"\0" * 600_000)})
-    problem(large, 413, "image_too_large")
+    problem(large, 413, "image_too_many_bytes")
     problem(post("/v1/batches", files={"image": image}), 400, "bad_option")
     cut = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\nabc'
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
@@ -271,7 +283,7 @@ def test_forms_that_are_refused_leave_nothing(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["", "task=", "task=segmentation", "task=detection&store=true", "task=detection&top_k=0"]
+    "query", ["", "task=", "task=segmentation", "task=detection&store=perhaps", "task=detection&top_k=0"]
 )
 def test_options_that_are_refused(service: Service, query: str) -> None:
     refused = service.client.post(f"/v1/batches?{query}", content=packed(pictures(1)), headers=ZIP)
@@ -323,6 +335,67 @@ def test_a_detector_that_finds_nothing_gives_a_row_an_image(service: Service) ->
         ("photo 1.png", ""),
     ]
     assert service.client.get(f"{job['url']}/result?form=coco").json() == []
+
+
+def test_answers_are_remembered_as_those_of_requests_are(service: Service) -> None:
+    images = pictures(6)
+    job = submit(service.client, packed(images | {"bad.png": b"no image"}), "task=classification&top_k=2")
+    rows = rows_of(service.client, job)
+    store = service.api.store
+    assert store is not None and store.flush()
+    assert len(store.recent(task="classification", since=datetime.fromtimestamp(0, UTC))) == 6
+    for index, (row, data) in enumerate(zip(rows, images.values(), strict=False)):
+        # An image that is asked about again, after a crash, gets the same id, and so no second row.
+        assert row["id"] == uuid.uuid5(uuid.UUID(job["id"]), str(index)).hex
+        found = service.client.get(f"/v1/predictions/{row['id']}").json()
+        assert found["image_sha256"] == hashlib.sha256(data).hexdigest()
+        assert (found["top_class"], found["variant"], found["key_id"]) == (row["class"], "champion", None)
+        assert found["result"]["ranked"] == row["ranked"]
+        assert len(found["request_id"]) == 32
+    feedback = {"prediction_id": rows[0]["id"], "verdict": "right"}
+    assert service.client.post("/v1/feedback", json=feedback).status_code == 200
+    assert "id" not in rows[-1]
+    service.api.close()
+    assert len(list((service.root / "mlruns/images").rglob("*.png"))) == 6
+
+
+def test_store_false_keeps_no_image_of_a_batch(service: Service) -> None:
+    rows_of(service.client, submit(service.client, packed(pictures(2)), "task=classification&store=false"))
+    service.api.close()
+    assert not list((service.root / "mlruns/images").rglob("*.png"))
+
+
+class TestSlowStore:
+    @pytest.fixture
+    def settings(self) -> ServingSettings:
+        return SMALL.model_copy(update={"store": StoreSettings(max_pending=8)})
+
+    def test_a_batch_waits_for_the_writer_and_leaves_requests_their_room(self, service: Service) -> None:
+        store = service.api.store
+        assert store is not None
+        with contextlib.closing(sqlite3.connect(service.root / "mlruns/predictions.db")) as other:
+            other.execute("BEGIN IMMEDIATE")  # nobody else can write
+            job = submit(service.client, packed(pictures(30)))
+            until(lambda: store.pending == 4)
+            asked = service.client.post("/v1/classify", files={"image": encoded()}).json()["predictions"][0]["id"]
+            assert service.client.get(job["url"]).json()["status"] == "running"
+            assert (store.pending, store.dropped) == (5, 0)
+            other.rollback()
+        rows = rows_of(service.client, job)
+        assert len(rows) == 30
+        assert store.flush()
+        assert store.dropped == 0
+        assert all(store.prediction(id_) for id_ in (asked, rows[0]["id"], rows[-1]["id"]))
+
+    def test_a_waiting_batch_is_cancelled(self, service: Service) -> None:
+        store = service.api.store
+        assert store is not None
+        with contextlib.closing(sqlite3.connect(service.root / "mlruns/predictions.db")) as other:
+            other.execute("BEGIN IMMEDIATE")
+            job = submit(service.client, packed(pictures(30)))
+            until(lambda: store.pending == 4)
+            service.client.delete(job["url"])
+            assert finished(service.client, job)["status"] == "cancelled"
 
 
 def test_result_forms_of_a_classifier(service: Service) -> None:
@@ -469,11 +542,8 @@ def test_a_damaged_folder_fails_its_job_and_no_other(service: Service) -> None:
     assert "zip" in state["error"]
 
 
-def test_the_client_sends_archives_folders_and_files(
-    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("visionloop.serving.client.httpx.Client", lambda **_: service.client)
-    client = Client("http://testserver")
+def test_the_client_sends_archives_folders_and_files(service: Service, tmp_path: Path) -> None:
+    client = Client("http://testserver", transport=service.client._transport)
     folder = tmp_path / "photos"
     (folder / "inner").mkdir(parents=True)
     for name, data in pictures(2).items():

@@ -12,6 +12,8 @@ from PIL import Image
 from tests.serving.conftest import SETTINGS, Service, canary, encoded
 from tests.serving.test_api import problem
 from visionloop.artifact.deployment import Deployment
+from visionloop.artifact.saliency import saliency
+from visionloop.core.images import ImageArray
 from visionloop.serving import explain
 from visionloop.serving.client import Client
 from visionloop.serving.schema import ModelRef
@@ -150,9 +152,48 @@ def test_predictions_go_on_and_a_fourth_explanation_is_refused(
     assert sorted(response.status_code for response in explained) == [200, 200, 200, 503]
 
 
-def test_the_client_brings_the_picture(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Client("http://testserver") as client:
-        monkeypatch.setattr(client, "_http", service.client)
+class TestDeadline:
+    @pytest.fixture
+    def settings(self) -> ServingSettings:
+        return SETTINGS.model_copy(update={"explain_masks": 64, "explain_timeout_s": 0.5})
+
+    def test_an_explanation_that_takes_too_long_is_given_up_and_its_work_stops(
+        self, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        release, ended = threading.Event(), threading.Event()
+        batches: list[int] = []
+        predictor = service.api.fleet.lineups["detection"].champion.predictor
+        run = predictor.run
+
+        def slow(images: ImageArray) -> object:
+            if len(images) > 1:  # masks; the image itself is asked about alone
+                batches.append(len(images))
+                assert release.wait(60)
+            return run(images)
+
+        def watched(*args: object, **options: object) -> object:
+            try:
+                return saliency(*args, **options)  # type: ignore[arg-type]
+            finally:
+                ended.set()
+
+        monkeypatch.setattr(predictor, "run", slow)
+        monkeypatch.setattr("visionloop.serving.explain.saliency", watched)
+        files = {"image": encoded()}
+        while not batches:  # a machine that stands still may take all the time before the work has begun
+            response = service.client.post("/v1/explain?task=detection", files=files)
+            body = problem(response, 504, "too_late")
+        assert "0.5 s" in body.detail
+        assert response.headers["Retry-After"] == "1"
+        release.set()
+        assert ended.wait(60)
+        assert len(batches) == 1  # of four
+        told = service.client.get("/metrics").text
+        assert 'visionloop_explanation_seconds_count{outcome="too_late",task="detection"}' in told
+
+
+def test_the_client_brings_the_picture(service: Service) -> None:
+    with Client("http://testserver", transport=service.client._transport) as client:
         picture = client.explain(encoded(48, 40), task="classification")
     assert Image.open(io.BytesIO(picture)).size == (48, 40)
 

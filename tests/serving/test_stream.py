@@ -35,8 +35,8 @@ def test_a_bad_frame_is_refused_and_the_stream_goes_on(service: Service) -> None
 
 def test_a_stream_needs_a_task_that_is_deployed(service: Service) -> None:
     for query, code in (
-        ("", "task_needed"),
-        ("?task=segmentation", "not_deployed"),
+        ("", "bad_option"),
+        ("?task=segmentation", "bad_option"),
         ("?task=detection&x=1", "bad_option"),
     ):
         with service.client.websocket_connect(f"/v1/stream{query}") as socket:

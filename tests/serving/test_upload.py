@@ -117,7 +117,7 @@ def test_a_form_of_a_real_client_is_read(client: TestClient) -> None:
 def test_the_field_of_custom_visions_clients_is_a_file_with_or_without_a_file_name(field: bytes) -> None:
     for sent in (file(PICTURE, field), text(field, PICTURE)):
         assert read(form(sent), options=frozenset()).images == (UploadedImage(PICTURE, "image 1"),)
-    assert summary(refusal(form(text(field, b"x" * 10_001)))) == (413, "image_too_large")
+    assert summary(refusal(form(text(field, b"x" * 10_001)))) == (413, "image_too_many_bytes")
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_a_declared_length_above_the_limit_is_refused_unread(content_type: str, 
 
 def test_a_declared_raw_image_above_its_limit_is_refused_unread() -> None:
     body = Body([b"x"])
-    assert summary(refusal(body, "image/png", length="10001")) == (413, "image_too_large")
+    assert summary(refusal(body, "image/png", length="10001")) == (413, "image_too_many_bytes")
     assert body.num_read == 0
 
 
@@ -247,7 +247,7 @@ def test_an_image_above_its_limit_is_refused_while_it_streams() -> None:
     large = file(bytes(30_000))
     body = Body([file(b"small"), *(large[i : i + 1000] for i in range(0, len(large), 1000))])
     problem = refusal(body)
-    assert summary(problem) == (413, "image_too_large")
+    assert summary(problem) == (413, "image_too_many_bytes")
     assert problem.where == "image 2"
     assert body.num_read < 12_000
 
@@ -255,7 +255,7 @@ def test_an_image_above_its_limit_is_refused_while_it_streams() -> None:
 def test_a_raw_image_above_its_limit_is_refused_while_it_streams() -> None:
     body = Body([bytes(1000)] * 1000)
     problem = refusal(body, "image/png")
-    assert summary(problem) == (413, "image_too_large")
+    assert summary(problem) == (413, "image_too_many_bytes")
     assert problem.where == "image 1"
     assert body.num_read < 12_000
 

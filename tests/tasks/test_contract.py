@@ -135,6 +135,19 @@ def test_an_answer_supports_what_it_says_itself_most(plan: TrainingPlan, predict
         assert 0.0 <= support(other, one) <= support(one, one) <= 1.0
 
 
+def test_output_summaries_have_the_same_numbers(
+    plan: TrainingPlan, dataset: Dataset, predictions: list[Prediction]
+) -> None:
+    summaries = [plan.task.output_summary(prediction, width=64, height=48) for prediction in predictions]
+    assert len({tuple(summary.scalars) for summary in summaries}) == 1
+    for summary in summaries:
+        assert all(value is None or np.isfinite(value) for value in summary.scalars.values())
+        assert all(
+            0 <= class_id < len(dataset.classes) and count > 0 for class_id, count in summary.class_counts.items()
+        )
+        assert summary.expected_score is None or 0 <= summary.expected_score <= 1
+
+
 def test_scoring(plan: TrainingPlan, dataset: Dataset, predictions: list[Prediction]) -> None:
     scorer = plan.task.scorer(dataset.classes)
     with pytest.raises(ValueError, match="nothing was added"):

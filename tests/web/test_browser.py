@@ -12,12 +12,13 @@ import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipelines.web import WEB, install, node_environment, node_folder
 from tests.serving.conftest import bundles, variant  # noqa: F401
-from tests.serving.test_service import Server
+from tests.serving.live import Server
 from visionloop.artifact import deployment
 from visionloop.artifact.deployment import Lineup
 from visionloop.core.errors import VisionloopError
@@ -36,11 +37,11 @@ pytestmark = [
 ]
 
 
-def _served(folder: Path, bundles: dict[str, Path], **serving: object) -> Server:  # noqa: F811
+def _served(folder: Path, bundles: dict[str, Path], serving: dict[str, Any] | None = None) -> Server:  # noqa: F811
     for task in ("classification", "detection"):
         lineup = Lineup(champion=variant(bundles[task]))
         deployment.change(folder / "mlruns/deployment.json", task, lambda _, lineup=lineup: lineup)  # type: ignore[misc]
-    return Server(folder, **serving)
+    return Server(folder, serving)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, bundles: dict[str, Path]) 
     """A service that asks for keys and lets few requests through, with a key."""
     folder = tmp_path_factory.mktemp("guarded")
     _, secret = create_key(folder / "mlruns/keys.json", "page", "feedback", datetime.now(UTC))
-    found = _served(folder, bundles, workers=1, keys={"required": True, "requests_per_minute": 60})
+    found = _served(folder, bundles, {"workers": 1, "keys": {"required": True, "requests_per_minute": 60}})
     yield found, secret
     found.stop()
 

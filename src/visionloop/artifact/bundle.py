@@ -7,6 +7,7 @@ Layout::
     weights.safetensors  the framework's weights, for the torch runtime and for further training
     golden.npz           a few real inputs with the graph's outputs, replayed when the bundle is opened
     model_card.md        what the model is, for people
+    reference.json/.npz  what held-out images and the answers to them look like, for drift (monitoring.drift.profile)
 """
 
 from __future__ import annotations

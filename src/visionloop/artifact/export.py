@@ -7,7 +7,7 @@ import importlib.metadata
 import logging
 import platform
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,14 @@ class _Validation:
     placements: list[Placement]
 
 
-def export_bundle(settings: ExportSettings, trained: Trained, dataset: Dataset, out_dir: Path) -> Bundle:
+def export_bundle(
+    settings: ExportSettings,
+    trained: Trained,
+    dataset: Dataset,
+    out_dir: Path,
+    *,
+    companions: Callable[[Predictor, Path], None] | None = None,
+) -> Bundle:
     """Export, choose the operating point, prove parity, and write the bundle.
 
     Args:
@@ -78,6 +85,7 @@ def export_bundle(settings: ExportSettings, trained: Trained, dataset: Dataset, 
         trained: The trained learner.
         dataset: The dataset it was trained on; its validation split is the evidence.
         out_dir: Where the bundle appears, whole or not at all.
+        companions: Writes further files into the bundle's folder, from a predictor on it: the drift reference.
 
     Raises:
         ModelError: the graph cannot be exported, or its answers differ from the framework's.
@@ -118,6 +126,9 @@ def export_bundle(settings: ExportSettings, trained: Trained, dataset: Dataset, 
         }
         files.write_text(folder / MODEL_CARD, model_card(values))
         write_manifest(folder, **values)
+        if companions is not None:
+            companions(Predictor.open(folder, RuntimeSettings(threads=torch.get_num_threads())), folder)
+            write_manifest(folder, **values)
     # Opened the way a service opens it: hashes, golden batch, graph.
     return Predictor.open(out_dir, RuntimeSettings(threads=torch.get_num_threads())).bundle
 

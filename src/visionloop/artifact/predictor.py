@@ -41,6 +41,7 @@ class Predictor:
         )
         self.batch_size = settings.batch_size
         self._runtime = runtime
+        self._prepared = settings.prepared_batch_sizes
 
     @classmethod
     def open(cls, root: Path, settings: RuntimeSettings | None = None) -> Self:
@@ -87,7 +88,7 @@ class Predictor:
         return self._runtime.run(inputs)
 
     def check_golden(self) -> None:
-        """Replay the golden batch.
+        """Replay the golden batch, and so warm up: on a GPU in every batch size that the engine is prepared for.
 
         Raises:
             BundleError: an output differs from the stored one by more than `GOLDEN_TOLERANCE`, or is not finite.
@@ -95,12 +96,16 @@ class Predictor:
         with np.load(self.bundle.root / GOLDEN, allow_pickle=False) as golden:
             images = golden["images"]
             expected = {name: golden[name] for name in self.bundle.manifest.outputs}
-        found = self.run(images)
-        for name, error in relative_errors(expected, found).items():
+        for size in self._prepared or (len(images),):
+            chosen = np.arange(size) % len(images)
+            self._check(images[chosen], {name: value[chosen] for name, value in expected.items()})
+
+    def _check(self, images: npt.NDArray[np.uint8], expected: Outputs) -> None:
+        for name, error in relative_errors(expected, self.run(images)).items():
             if not error <= GOLDEN_TOLERANCE:
                 raise BundleError(
                     f"output {name} of the golden batch differs by {error:.2g} of its range",
-                    where=str(self.bundle.root / GOLDEN),
+                    where=f"{self.bundle.root / GOLDEN}, batch of {len(images)}",
                     expected=f"at most {GOLDEN_TOLERANCE:g}",
                     action="do not serve this bundle here; try another runtime.engine or export it again",
                 )

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from pydantic import Field
 
 from visionloop.artifact.bundle import GRAPH, WEIGHTS, Bundle
+from visionloop.artifact.cuda import CudaSettings, SizedBatches, provider, require_active, require_provider
+from visionloop.core.cores import cpu_quota, usable_cores
 from visionloop.core.errors import ConfigError, ModelError
 from visionloop.core.settings import Settings, parse_settings
 
@@ -24,13 +26,20 @@ class RuntimeSettings(Settings):
     engine: RuntimeName = "onnxruntime"
     """`onnxruntime` (CPU, CUDA), `openvino` (CPU; extra `openvino`), `torch` (extra `train`)."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """Where to run; `cuda` needs ONNX Runtime's GPU build or torch."""
+    """Where to run; `cuda` needs ONNX Runtime's GPU build (see `requirements-serve-gpu.txt`) or torch."""
     precision: Literal["f32", "bf16"] = "f32"
     """`bf16` (OpenVINO) is about twice as fast on a CPU with units for it; answers move by up to 1% of their range."""
     threads: int = Field(default=0, ge=0, le=256)
-    """Threads of one inference; 0 lets the engine take all cores."""
+    """Threads of one inference; 0 lets the engine take all cores, or those of a container's CPU quota."""
     batch_size: int = Field(default=16, ge=1, le=1024)
     """Images put through the graph at once."""
+    cuda: CudaSettings = CudaSettings()
+    """What holds for `device: cuda` only."""
+
+    @property
+    def prepared_batch_sizes(self) -> tuple[int, ...]:
+        """Batch sizes that the engine is prepared for; empty on a CPU, where any will do."""
+        return self.cuda.batch_sizes if self.device == "cuda" else ()
 
 
 class Runtime(Protocol):
@@ -75,20 +84,23 @@ class OnnxGraph:
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime as ort
 
-        providers = ["CPUExecutionProvider"]
-        if settings.device == "cuda":
-            if "CUDAExecutionProvider" not in ort.get_available_providers():
-                raise _no_cuda("onnxruntime", "the package onnxruntime-gpu with a CUDA device")
-            providers.insert(0, "CUDAExecutionProvider")
         options = ort.SessionOptions()
-        options.intra_op_num_threads = settings.threads
+        options.intra_op_num_threads = _threads(settings)
         options.log_severity_level = 3
         # Spinning threads of several workers fight for the same cores.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        providers: list[str | tuple[str, dict[str, str]]] = ["CPUExecutionProvider"]
+        if settings.device == "cuda":
+            require_provider(ort.__version__, ort.get_available_providers())
+            # CUDA and cuDNN from the packages in this environment, where the system has none.
+            ort.preload_dlls()
+            providers.insert(0, provider(settings.cuda))
         try:
             self._session = ort.InferenceSession(str(path), options, providers=providers)
         except Exception as error:  # onnxruntime raises its own untyped errors
             raise _broken_graph(path, error) from None
+        if settings.device == "cuda":
+            require_active(ort.__version__, self._session.get_providers())
         self._names = outputs
 
     def run(self, images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[Any]]:
@@ -101,12 +113,17 @@ class _OpenVino:
         import openvino as ov
 
         if settings.device != "cpu":
-            raise _no_cuda("openvino", "runtime.device=cpu")
+            raise ConfigError(
+                "OpenVINO runs here on the CPU only",
+                where="setting runtime.device",
+                expected="cpu",
+                action="set runtime.device=cpu, or runtime.engine=onnxruntime",
+            )
         core = ov.Core()
         # Always said: where there are bf16 units OpenVINO would take them, and answers would differ by machine.
         config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": settings.precision, "PERFORMANCE_HINT": "LATENCY"}
-        if settings.threads:
-            config["INFERENCE_NUM_THREADS"] = settings.threads
+        if threads := _threads(settings):
+            config["INFERENCE_NUM_THREADS"] = threads
         try:
             self._model = core.compile_model(str(bundle.root / GRAPH), "CPU", config)
         except RuntimeError as error:
@@ -125,10 +142,10 @@ class _Torch:
 
         from visionloop.task import load_task
 
-        if settings.device == "cuda" and not torch.cuda.is_available():
-            raise _no_cuda("torch", "a CUDA device")
-        if settings.threads:
-            torch.set_num_threads(settings.threads)
+        if settings.device == "cuda":
+            _prepare_torch_cuda(settings.cuda)
+        if threads := _threads(settings):
+            torch.set_num_threads(threads)
         manifest = bundle.manifest
         task = load_task(manifest.task)
         where = str(bundle.root)
@@ -137,7 +154,7 @@ class _Torch:
         augment = task.augment_settings()
         learner = task.learner(model, augment, num_classes=len(manifest.classes), recipe=manifest.recipe)
         learner.module.load_state_dict(load_file(bundle.root / WEIGHTS))
-        self._device = torch.device(settings.device)
+        self._device = torch.device(f"cuda:{settings.cuda.device_id}" if settings.device == "cuda" else "cpu")
         self._graph = learner.graph().eval().to(self._device)
         self._names = manifest.outputs
 
@@ -149,24 +166,49 @@ class _Torch:
         return {name: value.cpu().numpy() for name, value in zip(self._names, outputs, strict=True)}
 
 
+def _threads(settings: RuntimeSettings) -> int:
+    """0 leaves it to the engine, which knows what cores share, but not of a quota."""
+    return settings.threads or (usable_cores() if cpu_quota() is not None else 0)
+
+
+def _prepare_torch_cuda(settings: CudaSettings) -> None:
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if settings.device_id >= count:
+        raise ConfigError(
+            f"torch {torch.__version__} finds no GPU number {settings.device_id}: there are {count} that it can use",
+            where="setting runtime.device",
+            expected="an NVIDIA GPU, a driver that fits, and a build of torch for CUDA",
+            action="see that `nvidia-smi` shows a GPU and CUDA_VISIBLE_DEVICES does not hide it; "
+            "or set runtime.device=cpu",
+        )
+    torch.backends.cudnn.benchmark = settings.conv_search == "exhaustive"
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = settings.tf32
+    if settings.memory_mb:
+        memory = torch.cuda.get_device_properties(settings.device_id).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, settings.memory_mb * 2**20 / memory), settings.device_id)
+
+
 def _open_onnx(bundle: Bundle, settings: RuntimeSettings) -> Runtime:
-    return OnnxGraph(bundle.root / GRAPH, bundle.manifest.outputs, settings)
+    def load() -> OnnxGraph:
+        return OnnxGraph(bundle.root / GRAPH, bundle.manifest.outputs, settings)
+
+    sizes = settings.prepared_batch_sizes
+    return SizedBatches({size: load() for size in sizes}) if sizes else load()
+
+
+def _open_torch(bundle: Bundle, settings: RuntimeSettings) -> Runtime:
+    runtime = _Torch(bundle, settings)
+    sizes = settings.prepared_batch_sizes
+    return SizedBatches(dict.fromkeys(sizes, runtime)) if sizes else runtime
 
 
 _RUNTIMES: dict[RuntimeName, Callable[[Bundle, RuntimeSettings], Runtime]] = {
     "onnxruntime": _open_onnx,
     "openvino": _OpenVino,
-    "torch": _Torch,
+    "torch": _open_torch,
 }
-
-
-def _no_cuda(engine: str, expected: str) -> ConfigError:
-    return ConfigError(
-        f"{engine} has no CUDA device here",
-        where="setting runtime.device",
-        expected=expected,
-        action="set runtime.device=cpu, or install what is expected",
-    )
 
 
 def _broken_graph(path: Path, error: Exception) -> ModelError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +42,15 @@ class Saliency:
     reference: Prediction
 
 
-def saliency(predictor: Predictor, image: ImageArray, *, masks: int = 256, grid: int = 8, seed: int = 0) -> Saliency:
+def saliency(
+    predictor: Predictor,
+    image: ImageArray,
+    *,
+    masks: int = 256,
+    grid: int = 8,
+    seed: int = 0,
+    check: Callable[[], None] = lambda: None,
+) -> Saliency:
     """Ask about an image again and again with random parts hidden, and see when the answer stays.
 
     RISE (Petsiuk et al. 2018, https://arxiv.org/abs/1806.07421): the heat of a pixel is the mean support of
@@ -55,6 +63,7 @@ def saliency(predictor: Predictor, image: ImageArray, *, masks: int = 256, grid:
         masks: How many times parts are hidden; noise falls with its square root.
         grid: Cells a side of the model's input; smaller cells show finer parts and need more masks.
         seed: The same seed gives the same heat.
+        check: Called before the predictor is asked about the next few masks; what it raises ends the work.
     """
     array, placement = predictor.recipe.apply(image)
     reference = _ask(predictor, array[None], placement)[0]
@@ -64,6 +73,7 @@ def saliency(predictor: Predictor, image: ImageArray, *, masks: int = 256, grid:
     cell = (array.shape[0] / grid, array.shape[1] / grid)
     weighted, shown = np.zeros(seen.shape[:2]), np.zeros(seen.shape[:2])
     for batch in _masks(masks, predictor.batch_size, seen.shape[:2], cell, np.random.default_rng(seed)):
+        check()
         inputs = np.repeat(array[None], len(batch), axis=0)
         for target, mask in zip(inputs, batch, strict=True):
             target[rows, columns] = np.rint(mean + mask[..., None] * (seen - mean))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from pydantic import Field
 
 from visionloop.core.errors import ImageError
@@ -27,8 +28,27 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 MAX_PIXELS = 64_000_000
 """Images with more pixels are refused before they are decoded."""
 
+_MAX_RLE_PIXELS = 4_000_000
+_RLE = (1, 2)
+"""Values of `compression` in the header of a BMP in run-length code, which Pillow decodes in Python: a file of 33 kB
+could otherwise keep the interpreter's lock for as long as 64 megapixels take."""
+
+_PILLOW = re.compile(r"PIL\.")
+
 _BACKGROUND = (255, 255, 255)
 """Colour under transparent pixels."""
+
+# By EXIF's number of how the camera was held, which is in no other form in a file.
+_ORIENTATION_TAG = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 _RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
@@ -56,13 +76,15 @@ def decode_image(data: bytes, *, where: str = "image", max_pixels: int = MAX_PIX
     """
     with _open(data, where) as image:
         width, height = image.size
-        if width * height > max_pixels:
+        in_runs = image.format == "BMP" and image.info.get("compression") in _RLE
+        limit = min(max_pixels, _MAX_RLE_PIXELS) if in_runs else max_pixels
+        if width * height > limit:
             raise ImageError(
                 f"the image is {width} x {height} pixels",
                 code="too_large",
                 where=where,
-                expected=f"at most {max_pixels:,} pixels",
-                action="scale the image down",
+                expected=f"at most {limit:,} pixels" + " in a run-length coded BMP" * in_runs,
+                action="save it in another format" if in_runs else "scale the image down",
             )
         if getattr(image, "n_frames", 1) > 1:
             raise ImageError(
@@ -88,7 +110,7 @@ def image_size(data: bytes, *, where: str = "image") -> tuple[int, int]:
     """Width and height in pixels of the upright image, from the header alone."""
     with _open(data, where) as image:
         width, height = image.size
-        orientation = image.getexif().get(0x0112, 1)
+        orientation = _orientation(image)
     return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
 
 
@@ -98,10 +120,8 @@ def _open(data: bytes, where: str) -> Image.Image:
             "the file is empty", code="empty", where=where, expected="an image", action="replace or remove the file"
         )
     try:
-        with warnings.catch_warnings():
-            # Pillow warns at its own pixel limit; ours is checked by the caller, before decoding.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(io.BytesIO(data), formats=FORMATS)
+        _ignore_pillows_warnings()
+        return Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError:
         raise ImageError(
             "the header announces more pixels than any decoder here accepts",
@@ -129,9 +149,32 @@ def _open(data: bytes, where: str) -> Image.Image:
         ) from None
 
 
+def _ignore_pillows_warnings() -> None:
+    """Keep Pillow's remarks on what it reads from the log.
+
+    What matters of them, the number of pixels and damage, is checked here and told as errors; each of the others
+    would be a line of the client's choosing. The filter stays, because `catch_warnings` is not for threads, and
+    forgets what was told once.
+    """
+    if not any(module == _PILLOW for _, _, _, module, _ in warnings.filters):
+        warnings.filterwarnings("ignore", module=_PILLOW.pattern)
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's number from 1 to 8; 1, upright, where there is none that can be read."""
+    try:
+        found = image.getexif().get(_ORIENTATION_TAG)
+    except Exception:
+        # Its parser raises whatever a damaged block leads to; the pixels are none the worse for it.
+        return 1
+    return found if isinstance(found, int) and found in _UPRIGHT else 1
+
+
 def _to_rgb(image: Image.Image) -> ImageArray:
     image.load()
-    upright = ImageOps.exif_transpose(image)
+    # Not Pillow's `exif_transpose`, which also writes the block anew, and cannot when it is damaged.
+    turn = _UPRIGHT.get(_orientation(image))
+    upright = image if turn is None else image.transpose(turn)
     if upright.mode.startswith("I") or upright.mode == "F":
         # 16-bit grey: Pillow's own conversion saturates at 255 instead of scaling.
         values = np.asarray(upright, dtype=np.float64)

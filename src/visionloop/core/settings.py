@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -44,6 +46,29 @@ def parse_settings(cls: type[S], values: Mapping[str, Any], *, where: str, prefi
     return parsed
 
 
+def load_block(cls: type[S], path: Path, block: str) -> S:
+    """One block of a composed `params.yaml`; the defaults where there is no such file or block.
+
+    Raises:
+        ConfigError: lists everything wrong with it.
+    """
+    import yaml
+
+    if not path.is_file():
+        return cls()
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            f"not YAML: {str(error).splitlines()[0]}",
+            where=str(path),
+            expected="the composed settings",
+            action="run `python -m pipelines.config`",
+        ) from None
+    found = values.get(block, {}) if isinstance(values, dict) else {}
+    return parse_settings(cls, found or {}, where=str(path), prefix=block)
+
+
 def settings_error(problems: list[str], *, where: str) -> ConfigError:
     """One error for all `problems` (lines such as `training.lr: must be greater than 0, found -1`)."""
     count = len(problems)
@@ -82,7 +107,9 @@ def _problem(cls: type[BaseModel], item: dict[str, Any], prefix: str) -> str:
     message = str(item["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
     if not message.startswith(("must", "expected")):
         message = f"must be {message}"
-    return f"{key}: {message}, found {found!r} ({type(found).__name__})"
+    # What follows a scheme may be a password or a token.
+    shown = re.sub(r"(\w+://)[^\s'\"]+", r"\1***", repr(found))
+    return f"{key}: {message}, found {shown} ({type(found).__name__})"
 
 
 def _owner(cls: type[BaseModel], path: list[str]) -> type[BaseModel] | None:

@@ -5,6 +5,7 @@ Defective images and objects are kept out and listed. Too many of them, or a def
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -173,7 +174,8 @@ def check_volume(
     defects = [finding for finding in findings if finding.severity == "error"]
     for noun, rules, total in (("images", _IMAGE_RULES, num_images), ("objects", OBJECT_RULES, num_objects)):
         count = sum(finding.rule in rules for finding in defects)
-        if count > settings.max_unreadable_fraction * total:
+        # Rounded up: one bad file is no reason to stop, however small the source.
+        if count > math.ceil(settings.max_unreadable_fraction * total):
             stops.append(_too_many(noun, count, total, settings))
     return stops
 
@@ -320,7 +322,7 @@ def stop_if_needed(findings: Sequence[Finding], *, where: str) -> None:
     lines = [f"  - {finding.found}" for finding in stops]
     if rest:
         counts = ", ".join(f"{rule} {count}" for rule, count in count_rules(rest).items())
-        lines.append(f"  {len(rest)} finding(s) in all: {counts}")
+        lines.append(f"  {len(rest)} finding{'s' * (len(rest) > 1)} in all: {counts}")
         lines += [f"  - {finding}" for finding in rest[:_SHOWN]]
         if len(rest) > _SHOWN:
             lines.append(f"  - and {len(rest) - _SHOWN} more")

@@ -1,10 +1,11 @@
-"""Where predictions are kept, and for how long."""
+"""Where predictions are kept, and for how long; when somebody is told."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
 from visionloop.core.settings import Settings
+from visionloop.monitoring.alerts.settings import AlertSettings
 
 
 class StoreSettings(Settings):
@@ -24,3 +25,45 @@ class StoreSettings(Settings):
     """Seconds to wait for a locked or silent database."""
     retention_days: int = Field(default=90, ge=1)
     """Days after which a prediction is deleted, with its feedback."""
+
+
+class ProfileSettings(Settings):
+    """The reference profile that a bundle carries."""
+
+    max_images: int = Field(default=2000, ge=1)
+    """Validation images it is made of; all of them when there are fewer."""
+    min_images: int = Field(default=1000, ge=1)
+    """With fewer, the profile says that it is small; it is used all the same."""
+
+
+class DriftSettings(Settings):
+    """When the images and answers of the service differ from those the model was made for."""
+
+    alpha: float = Field(default=0.01, gt=0, lt=0.5)
+    """Chance that a window without drift is called drifted, over all tests of the window together."""
+    window_images: int = Field(default=200, ge=20)
+    """Distinct images in a window; fewer are `insufficient_data`."""
+    duplicate_bits: int = Field(default=4, ge=-1, le=16)
+    """Two images of one window whose 64-bit hashes differ in at most so many bits are near duplicates, and the later
+    is left out; the profile lowers it where distinct images lie closer than that. -1 keeps all."""
+    client_share: float = Field(default=0.05, gt=0, le=1)
+    """Most of a window that one API key fills; an equal share where too few keys are active to fill it so."""
+    alarm_windows: int = Field(default=3, ge=1, le=20)
+    """An alarm looks at so many latest complete windows."""
+    alarm_drifted: int = Field(default=2, ge=1, le=20)
+    """It is raised when at least so many of them drifted."""
+    critical_auc: float = Field(default=0.7, gt=0.5, le=1)
+    """Embedding drift with a domain classifier's AUC of at least this is critical."""
+    max_test_images: int = Field(default=500, ge=50, le=5000)
+    """Images of each side in the tests on embeddings, chosen at random; cost grows with the square."""
+    newest_images: int = Field(default=12, ge=0, le=200)
+    """Images named that look least like the reference."""
+    seed: int = Field(default=0, ge=0)
+    """Of subsamples and permutations: the same window gives the same result."""
+
+
+class MonitoringSettings(Settings):
+    """What watches the service."""
+
+    alerts: AlertSettings = AlertSettings()
+    """Alerts."""

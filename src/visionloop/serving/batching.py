@@ -10,7 +10,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from visionloop.serving.problems import Problem
+from visionloop.serving.refusals import overloaded, too_late
 from visionloop.serving.settings import BatchingSettings
 
 Item = TypeVar("Item")
@@ -70,7 +70,8 @@ class Batcher(Generic[Item, Answer]):
         self._executor = executor
         self._queue: deque[_Waiting[Item, Answer]] = deque()
         self._parallel = parallel
-        self._runners: set[asyncio.Task[None]] = set()
+        self._num_running = 0
+        self._runners: set[asyncio.Task[None]] = set()  # so that none is collected while it runs
 
     @property
     def waiting(self) -> int:
@@ -88,35 +89,39 @@ class Batcher(Generic[Item, Answer]):
         loop, now = asyncio.get_running_loop(), time.perf_counter()
         entries = [_Waiting[Item, Answer](item, now, loop.create_future()) for item in items]
         self._queue.extend(entries)
-        if len(self._runners) < self._parallel:
+        if self._num_running < self._parallel:
+            self._num_running += 1
             runner = loop.create_task(self._run())
             self._runners.add(runner)
             runner.add_done_callback(self._runners.discard)
         futures = [entry.future for entry in entries]
+        timer = loop.call_later(self._settings.timeout_s, _expire, futures, self._settings.timeout_s)
         try:
-            async with asyncio.timeout(self._settings.timeout_s):
-                return await asyncio.gather(*futures)
-        except TimeoutError:
-            raise _too_late(self._settings.timeout_s) from None
+            return [await future for future in futures]
         finally:
+            timer.cancel()
             # Whoever is no longer waited for is not worked on.
             for future in futures:
-                future.cancel()
+                if not future.cancel() and not future.cancelled():
+                    future.exception()  # asked for, so that asyncio does not report it as forgotten
 
     def _require_room(self, count: int) -> None:
         # A request larger than the whole queue is let in when nothing else waits: it could never be served else.
         if self._queue and len(self._queue) + count > self._settings.max_queue:
-            raise Problem(
-                503,
-                "overloaded",
+            raise overloaded(
                 f"{len(self._queue)} images are waiting already",
-                where="queue",
-                expected=f"at most {self._settings.max_queue} images waiting",
-                action="try again after the seconds in Retry-After",
+                f"at most {self._settings.max_queue} images waiting",
                 retry_after=1.0,
             )
 
     async def _run(self) -> None:
+        try:
+            await self._work_off()
+        finally:
+            # At once: a task counts as done only after whoever it has answered may have submitted again.
+            self._num_running -= 1
+
+    async def _work_off(self) -> None:
         loop = asyncio.get_running_loop()
         if self._settings.max_wait_ms:
             await asyncio.sleep(self._settings.max_wait_ms / 1000)
@@ -144,13 +149,7 @@ class Batcher(Generic[Item, Answer]):
         return batch
 
 
-def _too_late(seconds: float) -> Problem:
-    return Problem(
-        504,
-        "too_late",
-        f"no answer within {seconds:g} s",
-        where="queue",
-        expected="an answer in time",
-        action="try again, with fewer images in a request if there are many",
-        retry_after=seconds,
-    )
+def _expire(futures: Sequence[asyncio.Future[Served[Answer]]], timeout_s: float) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(too_late(timeout_s, "try again, with fewer images in a request if there are many"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,9 +17,11 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from visionloop.serving.models import Job, LiveLineup
+from visionloop.serving.answering import Answering
+from visionloop.serving.models import Fleet, Job, LiveLineup
 from visionloop.serving.options import PredictOptions
 from visionloop.serving.problems import Problem
+from visionloop.serving.refusals import bad_option
 from visionloop.serving.settings import UploadSettings
 from visionloop.serving.upload import read_upload
 
@@ -29,16 +31,12 @@ ROUTE = "/customvision/{path:path}"
 CHAMPION = "champion"
 """The published name that always means whatever serves."""
 
-Ask = Callable[[Request, str, LiveLineup, Sequence[Job], PredictOptions], Awaitable[dict[str, Any]]]
-"""From request, task, lineup, images and options to the answer of `/v1/<verb>`."""
-
 _PATH = re.compile(
     r"v3\.\d+/prediction/(?P<project>[^/]+)/(?P<verb>classify|detect)/iterations/(?P<published>[^/]+)"
     r"/(?P<source>image|url)(?P<nostore>/nostore)?",
     re.IGNORECASE,
 )
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:visionloop:custom-vision")
-_ALL = 2**31  # more classes or boxes than there are: an answer of the vendor's leaves none out
 
 # The vendor's codes for ours; what is not named here goes by its status.
 _VENDOR_CODES = {
@@ -73,17 +71,15 @@ class CustomVision:
     """Answers the vendor's prediction routes with our models.
 
     Args:
-        ask: Answers images as `/v1/<verb>` does.
-        lineup: From a task's name to what serves it.
+        answering: Answers images as `/v1/<verb>` does.
+        fleet: The models.
         tasks: Task's name by its verb, which is the one in the vendor's paths.
         upload: Limits of a request; here each has one image.
     """
 
-    def __init__(
-        self, ask: Ask, lineup: Callable[[str], LiveLineup], tasks: Mapping[str, str], upload: UploadSettings
-    ) -> None:
-        self._ask = ask
-        self._lineup = lineup
+    def __init__(self, answering: Answering, fleet: Fleet, tasks: Mapping[str, str], upload: UploadSettings) -> None:
+        self._answering = answering
+        self._fleet = fleet
         self._tasks = tasks
         self._upload = upload.model_copy(update={"max_images": 1})
 
@@ -101,13 +97,13 @@ class CustomVision:
             raise _unknown_path(request)
         if path["source"].lower() == "url":
             raise _by_url(path)
-        lineup = _published(self._lineup(task), path["published"])
+        lineup = _published(self._fleet.lineup(task), path["published"])
         _check_query(request)
         upload = await read_upload(request, self._upload, options=frozenset())
         jobs = [Job(image.data, image.name) for image in upload.images]
-        # Not checked as a request's own options are: a model may have more classes than those may ask for.
-        options = PredictOptions.model_construct(top_k=_ALL, threshold=0.0, store=False if path["nostore"] else None)
-        answer = await self._ask(request, task, lineup, jobs, options)
+        options = PredictOptions(store=False if path["nostore"] else None)
+        # The vendor's answers leave nothing out.
+        answer = await self._answering.answer(request, task, lineup, jobs, options, everything=True)
         digest = next(live.variant.digest for live in lineup.models if live.role == answer["model"]["role"])
         return _json(_image_prediction(answer["predictions"][0], path["project"], digest))
 
@@ -147,14 +143,8 @@ def _published(lineup: LiveLineup, name: str) -> LiveLineup:
 def _check_query(request: Request) -> None:
     unknown = sorted(request.query_params.keys() - {"application"})
     if unknown:
-        raise Problem(
-            400,
-            "bad_option",
-            f"there is no parameter {unknown[0]!r:.80}",
-            where="query",
-            expected="application, which is not used, or nothing",
-            action="leave the parameter out; /v1 has options",
-        )
+        expected = "application, which is not used, or nothing; /v1 has options"
+        raise bad_option(unknown[0], f"there is no parameter {unknown[0]!r:.80}", expected)
 
 
 def _image_prediction(prediction: Mapping[str, Any], project: str, digest: str) -> dict[str, Any]:

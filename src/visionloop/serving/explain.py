@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,8 +19,10 @@ from starlette.responses import Response
 from visionloop.artifact.saliency import Floats, Saliency, overlay, saliency
 from visionloop.core.errors import near_matches
 from visionloop.core.images import ImageArray
+from visionloop.serving import metrics
 from visionloop.serving.models import Fleet, Job, LiveModel, model_ref
-from visionloop.serving.problems import Problem, json_answer, nothing_serves
+from visionloop.serving.problems import json_answer
+from visionloop.serving.refusals import bad_option, overloaded, too_late, too_many_images
 from visionloop.serving.settings import ServingSettings
 from visionloop.serving.upload import read_upload
 
@@ -49,40 +53,43 @@ class Explainer:
             Problem, ImageError: refused.
         """
         upload = await read_upload(request, self._settings.upload, options=_OPTIONS)
-        task = self._task({**request.query_params, **upload.options})
-        if len(upload.images) > 1:
-            raise _one_image(len(upload.images))
-        champion = self._fleet.lineups[task].champion
-        with self._room():
-            # The queue decodes and refuses as it does for a prediction.
-            served = await champion.answer([Job(upload.images[0].data, upload.images[0].name)])
-            as_json = _prefers_json(request.headers.get("accept", ""))
-            work = partial(_explained, champion, served[0].value.image, self._settings.explain_masks, as_json)
-            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-
-    def _task(self, options: dict[str, str]) -> str:
-        deployed = sorted(self._fleet.lineups)
+        options = {**request.query_params, **upload.options}
         for name in options.keys() - _OPTIONS:
-            raise _bad_option(name, f"there is no option {name!r:.80}", near_matches(name, _OPTIONS))
-        if not deployed:
-            raise nothing_serves("deployment", dict(self._fleet.failures))
-        task = options.get("task") or (deployed[0] if len(deployed) == 1 else "")
-        if not task:
-            raise _bad_option("task", "several tasks are deployed", "one of " + ", ".join(deployed))
-        if task not in deployed:
-            raise _bad_option("task", f"no task {task!r:.80} is deployed", "one of " + ", ".join(deployed))
-        return task
+            raise bad_option(name, f"there is no option {name!r:.80}", near_matches(name, _OPTIONS))
+        task = self._fleet.deployed_task(options.get("task"))
+        if len(upload.images) > 1:
+            raise too_many_images(
+                f"the form has {len(upload.images)} images",
+                "one image to explain",
+                "send a request for each image",
+            )
+        champion = self._fleet.lineup(task).champion
+        as_json = _prefers_json(request.headers.get("accept", ""))
+        seconds, masks = self._settings.explain_timeout_s, self._settings.explain_masks
+        abandoned = threading.Event()
+        started = time.perf_counter()
+        with self._room():
+            try:
+                async with asyncio.timeout(seconds):
+                    # The queue decodes and refuses as it does for a prediction.
+                    served = await champion.answer([Job(upload.images[0].data, upload.images[0].name)])
+                    work = partial(_explained, champion, served[0].value.image, masks, as_json, abandoned)
+                    response = await asyncio.get_running_loop().run_in_executor(self._executor, work)
+            except TimeoutError:
+                metrics.EXPLANATION_SECONDS.labels(task, "too_late").observe(time.perf_counter() - started)
+                raise too_late(seconds, "try again when fewer explanations are asked for") from None
+            finally:
+                # Nobody waits any more: the thread stops before its next masks, or has not begun.
+                abandoned.set()
+        metrics.EXPLANATION_SECONDS.labels(task, "answered").observe(time.perf_counter() - started)
+        return response
 
     @contextmanager
     def _room(self) -> Iterator[None]:
         if self._explaining >= _MAX_EXPLAINED:
-            raise Problem(
-                503,
-                "overloaded",
+            raise overloaded(
                 f"{self._explaining} explanations are under way already",
-                where="queue",
-                expected=f"at most {_MAX_EXPLAINED - 1} explanations waiting",
-                action="try again after the seconds in Retry-After",
+                f"at most {_MAX_EXPLAINED - 1} explanations waiting",
                 retry_after=5.0,
             )
         self._explaining += 1
@@ -92,9 +99,17 @@ class Explainer:
             self._explaining -= 1
 
 
-def _explained(live: LiveModel, image: ImageArray, masks: int, as_json: bool) -> Response:
+class _AbandonedError(Exception):
+    """Nobody waits for the explanation any more."""
+
+
+def _explained(live: LiveModel, image: ImageArray, masks: int, as_json: bool, abandoned: threading.Event) -> Response:
+    def check() -> None:
+        if abandoned.is_set():
+            raise _AbandonedError
+
     predictor = live.predictor
-    found = saliency(predictor, image, masks=masks)
+    found = saliency(predictor, image, masks=masks, check=check)
     if as_json:
         return json_answer(
             {
@@ -142,25 +157,3 @@ def _quality(parameters: Sequence[str]) -> float:
             except ValueError:
                 return 0.0
     return 1.0
-
-
-def _one_image(count: int) -> Problem:
-    return Problem(
-        400,
-        "too_many_images",
-        f"the form has {count} images",
-        where="request body",
-        expected="one image to explain",
-        action="send a request for each image",
-    )
-
-
-def _bad_option(name: str, what: str, expected: str) -> Problem:
-    return Problem(
-        400,
-        "bad_option",
-        what,
-        where=f"option {name:.80}",
-        expected=expected,
-        action="correct the option, or leave out what is not known",
-    )

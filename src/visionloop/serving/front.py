@@ -9,11 +9,10 @@ import threading
 import time
 from pathlib import Path
 
-import yaml
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from visionloop.core.errors import ConfigError, VisionloopError
-from visionloop.core.settings import parse_settings
+from visionloop.core.errors import VisionloopError
+from visionloop.core.settings import load_block
 from visionloop.monitoring.store import PredictionStore
 from visionloop.serving import metrics
 from visionloop.serving.api import Api
@@ -22,6 +21,7 @@ from visionloop.serving.keys import KeyRing, Role
 from visionloop.serving.page import is_page
 from visionloop.serving.problems import Problem, problem_response
 from visionloop.serving.settings import ServingSettings
+from visionloop.serving.stopping import Stopping
 
 _log = logging.getLogger(__name__)
 
@@ -52,20 +52,12 @@ def load_settings(root: Path) -> ServingSettings:
     Raises:
         ConfigError: lists everything wrong with it.
     """
-    path = Path(os.environ.get(PARAMS_VARIABLE, root / "params.yaml"))
-    if not path.is_file():
-        return ServingSettings()
-    try:
-        values = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ConfigError(
-            f"not YAML: {str(error).splitlines()[0]}",
-            where=str(path),
-            expected="the composed settings",
-            action="run `python -m pipelines.config`",
-        ) from None
-    block = values.get("serving", {}) if isinstance(values, dict) else {}
-    return parse_settings(ServingSettings, block or {}, where=str(path), prefix="serving")
+    return load_block(ServingSettings, params_path(root), "serving")
+
+
+def params_path(root: Path) -> Path:
+    """The settings file: as VISIONLOOP_PARAMS says, else the project's `params.yaml`."""
+    return Path(os.environ.get(PARAMS_VARIABLE, root / "params.yaml"))
 
 
 def role_of(method: str, path: str) -> Role | None:  # noqa: ARG001
@@ -82,6 +74,8 @@ def role_of(method: str, path: str) -> Role | None:  # noqa: ARG001
 def open_api(settings: ServingSettings, root: Path) -> Api:
     """The API of this process, made on the first call."""
     if not _APIS:
+        # It warns of every malformed form, byte by byte; our line for the request says more.
+        logging.getLogger("python_multipart").setLevel(logging.ERROR)
         state = state_root(root)
         api = Api(settings, root, state, None)
         if settings.store.enabled and not _open_store(api, settings, state):
@@ -122,6 +116,7 @@ class Front:
         self._bento = app
         self._ours: ASGIApp | None = None
         self._settings, self._root = settings, root
+        self._stopping = Stopping(settings.drain_s)
         self._needed = settings.keys.required
         ring = None if self._needed is False else KeyRing(state_root(root) / settings.keys.file)
         with_keys = Guard(self._dispatch, ring=ring, settings=settings, role_of=role_of)
@@ -133,6 +128,7 @@ class Front:
         if scope["type"] == "lifespan":
             # Here the event loop of the requests runs first: jobs left behind need not wait for a request.
             open_api(self._settings, self._root).attend()
+            self._stopping.attend()
             await self._bento(scope, receive, send)
         elif _is_loopback(scope):
             if not self._needed and self._is_foreign_page(scope):
@@ -154,6 +150,9 @@ class Front:
         if scope["path"] in _BENTO_PATHS:
             await self._bento(scope, receive, send)
             return
+        if scope["path"] == "/readyz" and self._stopping.begun:
+            await problem_response(_STOPPING)(scope, receive, send)
+            return
         if self._ours is None:
             self._ours = open_api(self._settings, self._root).app()
         await self._ours(scope, receive, send)
@@ -166,6 +165,16 @@ _FOREIGN = Problem(
     where="header Origin",
     expected="no Origin, this service's own, or one of the setting serving.origins",
     action="add the page's origin to serving.origins, or require keys",
+)
+
+_STOPPING = Problem(
+    503,
+    "stopping",
+    "this worker was told to stop",
+    where="readiness",
+    expected="another worker or instance",
+    action="send new requests elsewhere; those under way are finished",
+    retry_after=5.0,
 )
 
 

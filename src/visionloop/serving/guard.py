@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import re
 import time
-import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 
@@ -14,8 +14,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from visionloop.core.errors import ConfigError
 from visionloop.serving import metrics
+from visionloop.serving.ids import new_id
 from visionloop.serving.keys import KeyRing, Role, list_keys
 from visionloop.serving.problems import Problem, problem_response
+from visionloop.serving.refusals import internal_error
 from visionloop.serving.settings import ServingSettings
 
 _Headers = list[tuple[bytes, bytes]]
@@ -25,6 +27,9 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_][a-z0-9_.-]*)(?::[0-9]*)?")
 _HOST_RULE = re.compile(r"(?:\*\.)?[a-z0-9_][a-z0-9_.-]*|\[[0-9a-f:.]+\]")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s*]+")
 _POLICY_VIOLATION = 1008
+
+_LINGER_S = 2.0
+"""Seconds a body that nobody wants is still read, so that its sender sees the answer; then its connection ends."""
 
 _PREFLIGHT: _Headers = [
     (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE"),
@@ -126,7 +131,9 @@ class Guard:
         request_id = _request_id(headers.get(b"x-request-id"))
         state = scope["state"] = {**scope.get("state", {}), "request_id": request_id, "key_id": ""}
         added = [(b"x-request-id", request_id.encode())]
-        answer = _Answer(send, added, no_store=scope["path"].startswith("/v1/"))
+        body = _Body(receive, headers)
+        receive = body.receive
+        answer = _Answer(send, added, body, no_store=scope["path"].startswith("/v1/"))
         try:
             self._check_host(scope["headers"])
             if self._origins and scope["type"] == "http":
@@ -145,7 +152,9 @@ class Guard:
         except Exception:
             # Answered here, because the answer of whoever catches it further out would lack our headers.
             if scope["type"] == "http" and not answer.started:
-                await problem_response(_crash(scope))(scope, receive, answer)
+                await problem_response(internal_error(f"{scope['method']} {scope['path'][:200]}"))(
+                    scope, receive, answer
+                )
             raise
 
     def _check_host(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
@@ -183,39 +192,18 @@ class Guard:
             client = (scope.get("client") or ("",))[0]
         wait_s = self._limiter.take(client)
         if wait_s > 0:
-            raise Problem(
-                429,
-                "rate_limited",
-                "too many requests",
-                where=f"key {key_id}" if key_id else f"address {client}",
-                expected="no more requests than serving.keys.requests_per_minute",
-                action="try again after the seconds of the Retry-After header",
-                retry_after=wait_s,
-            )
+            raise _rate_limited(f"key {key_id}" if key_id else f"address {client}", wait_s)
         return key_id
 
     def _check_key(self, ring: KeyRing, role: Role, where: str, headers: Mapping[bytes, bytes]) -> str:
         secret = _secret(headers)
         key = ring.find(secret)
         if key is None:
-            code, what = ("key_missing", "no API key") if secret is None else ("key_unknown", "no such API key")
-            raise Problem(
-                401,
-                code,
-                what,
-                where=where,
-                expected="a key in `Authorization: Bearer <key>`, `X-API-Key` or `Prediction-Key`",
-                action="ask the operator for a key; `visionloop keys create` makes one",
-            )
+            if secret is None:
+                raise _no_key("key_missing", "no API key", where)
+            raise _no_key("key_unknown", "no such API key", where)
         if not key.may(role):
-            raise Problem(
-                403,
-                "role_too_low",
-                f"the key's role is {key.role}",
-                where=where,
-                expected=f"a key with the role {role}",
-                action=f"ask the operator for such a key; `visionloop keys create --role {role}` makes one",
-            )
+            raise _role_too_low(key.role, role, where)
         return key.id
 
 
@@ -279,21 +267,44 @@ def _host_problem(what: str) -> Problem:
     )
 
 
-def _crash(scope: Scope) -> Problem:
+def _rate_limited(where: str, wait_s: float) -> Problem:
     return Problem(
-        500,
-        "internal_error",
-        "the service failed; this is not the request's fault",
-        where=f"{scope['method']} {scope['path'][:200]}",
-        expected="an answer",
-        action="tell the operator the X-Request-ID of this answer: the log says more",
+        429,
+        "rate_limited",
+        "too many requests",
+        where=where,
+        expected="no more requests than serving.keys.requests_per_minute",
+        action="try again after the seconds of the Retry-After header",
+        retry_after=wait_s,
+    )
+
+
+def _no_key(code: str, what: str, where: str) -> Problem:
+    return Problem(
+        401,
+        code,
+        what,
+        where=where,
+        expected="a key in `Authorization: Bearer <key>`, `X-API-Key` or `Prediction-Key`",
+        action="ask the operator for a key; `visionloop keys create` makes one",
+    )
+
+
+def _role_too_low(has: Role, needs: Role, where: str) -> Problem:
+    return Problem(
+        403,
+        "role_too_low",
+        f"the key's role is {has}",
+        where=where,
+        expected=f"a key with the role {needs}",
+        action=f"ask the operator for such a key; `visionloop keys create --role {needs}` makes one",
     )
 
 
 def _request_id(sent: bytes | None) -> str:
     if sent is not None and _REQUEST_ID.fullmatch(sent):
         return sent.decode()
-    return uuid.uuid4().hex
+    return new_id()
 
 
 def _secret(headers: Mapping[bytes, bytes]) -> str | None:
@@ -303,19 +314,53 @@ def _secret(headers: Mapping[bytes, bytes]) -> str | None:
     return secret.decode("latin-1").strip() or None
 
 
-class _Answer:
-    """`send` with our headers: `added` in place of the app's own, the security headers where the app has none."""
+class _Body:
+    """`receive`, and whether the request's body is still coming."""
 
-    def __init__(self, send: Send, added: _Headers, *, no_store: bool) -> None:
+    def __init__(self, receive: Receive, headers: Mapping[bytes, bytes]) -> None:
+        self._receive = receive
+        self.unread = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self.unread = self.unread and bool(message.get("more_body"))
+        return message
+
+    async def drain(self) -> None:
+        try:
+            async with asyncio.timeout(_LINGER_S):
+                while self.unread:
+                    await self.receive()
+                    # A sender without pause would otherwise neither let others run nor time out.
+                    await asyncio.sleep(0)
+        except TimeoutError:
+            return
+
+
+class _Answer:
+    """`send` with our headers: `added` in place of the app's own, the security headers where the app has none.
+
+    An answer that comes before the end of the body is the connection's last: whoever goes on sending would hold it.
+    """
+
+    def __init__(self, send: Send, added: _Headers, body: _Body, *, no_store: bool) -> None:
         self._send = send
         self._added = added
+        self._body = body
+        self._last = False
         self._no_store = no_store
         self.started = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] in _RESPONSES:
             self.started = True
-            message = {**message, "headers": _dress(message.get("headers", ()), self._added, self._no_store)}
+            headers = _dress(message.get("headers", ()), self._added, self._no_store)
+            self._last = self._body.unread
+            message = {**message, "headers": [*headers, (b"connection", b"close")] if self._last else headers}
+        elif self._last and message["type"] == "http.response.body" and not message.get("more_body"):
+            await self._send({**message, "more_body": True})
+            await self._body.drain()
+            message = {"type": "http.response.body"}
         elif message["type"] == "websocket.accept":
             message = {**message, "headers": [*message.get("headers", ()), *self._added]}
         await self._send(message)

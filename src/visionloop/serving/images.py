@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import queue
@@ -48,6 +49,11 @@ class ImageKeeper:
         except queue.Full:
             self.dropped += 1
 
+    @property
+    def has_room(self) -> bool:
+        """Whether less than half of those that may wait to be written wait."""
+        return self._queue.qsize() < _MAX_PENDING // 2
+
     def path(self, sha256: str) -> Path | None:
         """The kept image of that hash, or None."""
         found = [self._file(sha256, suffix) for suffix in (".png", ".jpg")]
@@ -63,13 +69,14 @@ class ImageKeeper:
         return self._folder / sha256[:2] / f"{sha256}{suffix}"
 
     def _run(self) -> None:
-        self._size = sum(path.stat().st_size for path in self._folder.rglob("*") if path.is_file())
+        self._size = _size(self._folder)
         while (entry := self._queue.get()) is not None:
             try:
                 self._write(*entry)
-            except OSError as error:
+            except Exception as error:
+                # The thread must outlive every image: those that wait for it would wait for ever.
                 self.dropped += 1
-                _log.warning("an image was not kept: %s", error.strerror)
+                _log.warning("an image was not kept: %s", getattr(error, "strerror", None) or type(error).__name__)
 
     def _write(self, sha256: str, image: ImageArray) -> None:
         if self.path(sha256) is not None:
@@ -89,3 +96,12 @@ class ImageKeeper:
         target.parent.mkdir(parents=True, exist_ok=True)
         files.write_bytes(target, buffer.getvalue())
         self._size += buffer.tell()
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the files below a folder, to which other workers add, and rename theirs, meanwhile."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total

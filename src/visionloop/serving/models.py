@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,9 +17,13 @@ import numpy as np
 
 from visionloop.artifact.deployment import Deployment, Role, Variant, change, stop_canary
 from visionloop.artifact.predictor import Predictor
+from visionloop.core.cores import usable_cores
 from visionloop.core.errors import BundleError, ImageError, VisionloopError
+from visionloop.core.files import sha256_bytes
 from visionloop.core.images import ImageArray, decode_image
 from visionloop.serving.batching import Batcher, Served
+from visionloop.serving.metrics import ModelMeters
+from visionloop.serving.refusals import bad_option, nothing_serves
 from visionloop.serving.settings import ServingSettings
 from visionloop.task import Prediction, load_task
 
@@ -44,11 +47,15 @@ class Answer(NamedTuple):
         prediction: In pixels of the upright image.
         image: uint8 [H,W,3], upright.
         decode_s: Seconds of decoding and bringing to size.
+        sha256: Hex, of the encoded image.
+        num_bytes: Of the encoded image.
     """
 
     prediction: Prediction
     image: ImageArray
     decode_s: float
+    sha256: str
+    num_bytes: int
 
 
 class LiveModel:
@@ -58,6 +65,7 @@ class LiveModel:
         variant: Which one.
         role: What for.
         predictor: Answers.
+        meters: Count what it answers.
     """
 
     def __init__(
@@ -66,6 +74,7 @@ class LiveModel:
         self.variant = variant
         self.role: Role = role
         self.predictor = predictor
+        self.meters = ModelMeters(predictor.task.name, variant.version, role)
         self._max_pixels = settings.upload.max_pixels
         self._batcher = Batcher(self._work, settings.batching, executor, parallel=parallel_batches(settings))
 
@@ -95,14 +104,15 @@ class LiveModel:
             except ImageError as error:
                 answers.append(error)
                 continue
-            ready.append((len(answers), image, array, placement, time.perf_counter() - started))
+            ready.append((len(answers), job, image, array, placement, time.perf_counter() - started))
             answers.append(_NEVER)
         if ready:
-            outputs = self.predictor.run(np.stack([array for _, _, array, _, _ in ready]))
-            placements = [placement for _, _, _, placement, _ in ready]
+            outputs = self.predictor.run(np.stack([array for _, _, _, array, _, _ in ready]))
+            placements = [placement for _, _, _, _, placement, _ in ready]
             predictions = self.predictor.task.finish(outputs, placements, self.predictor.operating_point)
-            for (index, image, _, _, seconds), prediction in zip(ready, predictions, strict=True):
-                answers[index] = Answer(prediction, image, seconds)
+            for (index, job, image, _, _, seconds), prediction in zip(ready, predictions, strict=True):
+                # Hashed here, off the event loop, which ten megabytes would hold up for milliseconds.
+                answers[index] = Answer(prediction, image, seconds, sha256_bytes(job.data), len(job.data))
         return answers
 
 
@@ -177,6 +187,33 @@ class Fleet:
         """Whether something serves."""
         return bool(self._lineups)
 
+    def lineup(self, task: str) -> LiveLineup:
+        """What serves a task.
+
+        Raises:
+            Problem: 503, nothing does.
+        """
+        lineup = self._lineups.get(task)
+        if lineup is None:
+            raise nothing_serves(task, self.failures)
+        return lineup
+
+    def deployed_task(self, named: str | None) -> str:
+        """The task that was named, or the only one deployed where `named` is None or empty.
+
+        Raises:
+            Problem: 503, none is deployed; 400, several are and none was named, or the named one is not.
+        """
+        deployed = sorted(self._lineups)
+        if not deployed:
+            raise nothing_serves("deployment", self.failures)
+        if not named and len(deployed) == 1:
+            return deployed[0]
+        if named not in deployed:
+            what = f"no task {named!r:.80} is deployed" if named else "several tasks are deployed and none is named"
+            raise bad_option("task", what, "one of " + ", ".join(deployed), "name one of these tasks")
+        return named
+
     def start(self) -> None:
         """Load what the pointer names, and follow it from then on."""
         self.refresh()
@@ -246,9 +283,12 @@ class Fleet:
         try:
             predictor = Predictor.open(deployment.bundle_path(self._pointer, variant), self._settings.runtime)
             _require_identity(predictor, task, variant)
-        except VisionloopError as error:
-            failures[f"{task}.{role}"] = error.what
-            _log.error("%s of %s is not served, what served before stays: %s", role, task, error)
+        except Exception as error:
+            # Engines and archives raise errors of their own; none of them may end what serves, or the worker's start.
+            known = isinstance(error, VisionloopError)
+            what = error.what if isinstance(error, VisionloopError) else f"the bundle cannot be loaded ({error!r:.200})"
+            failures[f"{task}.{role}"] = what
+            _log.error("%s of %s is not served, what served before stays: %s", role, task, error, exc_info=not known)
             return None
         _log.info("%s of %s: %s version %s", role, task, variant.model, variant.version)
         return LiveModel(variant, role, predictor, self._settings, self._executor)
@@ -268,7 +308,7 @@ def parallel_batches(settings: ServingSettings) -> int:
         return settings.batching.parallel
     if settings.runtime.device != "cpu":
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable_cores()
 
 
 def verbs(tasks: Sequence[str]) -> dict[str, str]:

@@ -1,268 +1,391 @@
-"""The OpenAPI 3.1 document of the API."""
+"""The OpenAPI 3.1 document of the API; `docs/api.md` is made of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic.json_schema import models_json_schema
 
 from visionloop import __version__
-from visionloop.serving import schema
+from visionloop.serving import codes, schema
+from visionloop.serving.codes import Refusals
+from visionloop.serving.examples import ANSWERS, FEEDBACK_BODIES, PROBLEM, SAMPLES
+from visionloop.serving.keys import Role
 from visionloop.serving.problems import MEDIA_TYPE
+from visionloop.serving.settings import BatchJobSettings, UploadSettings
 
 _TYPES = (
     schema.TaskAnswer,
     schema.PredictAnswer,
+    schema.ExplainAnswer,
     schema.ModelsAnswer,
+    schema.StoredPrediction,
     schema.FeedbackBody,
     schema.FeedbackAnswer,
     schema.BatchAnswer,
+    schema.FrameAnswer,
     schema.ProblemBody,
 )
 _REF = "#/components/schemas/{model}"
+_JSON = "application/json"
+_BINARY = {"type": "string", "format": "binary"}
+_RETRY_LATER = frozenset({429, 503, 504})
 
-_OPTIONS: list[tuple[str, dict[str, Any], str]] = [
-    ("top_k", {"type": "integer", "minimum": 1, "maximum": 1000}, "Most classes or boxes in an answer."),
-    (
-        "threshold",
-        {"type": "number", "minimum": 0, "maximum": 1},
-        "Lowest score in an answer; by default the model's operating point.",
-    ),
-    ("store", {"type": "boolean"}, "Whether the images are kept for review and retraining."),
-]
 
-_IMAGE = {"type": "string", "format": "binary"}
+class _Option(NamedTuple):
+    name: str
+    schema: dict[str, Any]
+    description: str
 
-_IMAGE_REFUSALS = (400, 401, 403, 408, 413, 415, 422, 429, 503, 504)
+
+_TOP_K = _Option("top_k", {"type": "integer", "minimum": 1, "maximum": 1000}, "Most classes or boxes in an answer.")
+_THRESHOLD = _Option(
+    "threshold",
+    {"type": "number", "minimum": 0, "maximum": 1},
+    "Lowest score in an answer; by default the model's operating point.",
+)
+_STORE = _Option(
+    "store",
+    {"type": "boolean"},
+    "Whether the images are kept for review and retraining; by default as `serving.images.keep` says.",
+)
+_TASK = _Option("task", {"type": "string"}, "Whose model answers; needed where several tasks are deployed.")
 _ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
 
-_REFUSALS = {
-    400: "Malformed: no image, damaged image, unknown option.",
+_STATUS = {
+    400: "Malformed.",
     401: "No key, or an unknown one.",
-    403: "The key's role does not allow this.",
-    404: "Unknown id.",
+    403: "Not allowed.",
+    404: "Unknown.",
+    405: "Another method.",
     408: "The body came too slowly.",
-    409: "The batch is not done.",
+    409: "Not done.",
     413: "Too large.",
     415: "Not an accepted format.",
-    422: "Readable and refused: animated, too many pixels, contradictory.",
+    422: "Readable, and refused.",
     429: "Too many requests; see Retry-After.",
-    503: "Overloaded or nothing deployed; see Retry-After.",
+    500: "An error of ours.",
+    503: "Overloaded, or nothing to answer with; see Retry-After.",
     504: "No answer in time; see Retry-After.",
     507: "No room on the service's disk.",
 }
+
+_TAGS = {
+    "Predictions": "What the deployed models say of images.",
+    "Batches": "Many images in the background.",
+    "Feedback": "Whether the models were right.",
+    "Service": "What serves, and how it fares.",
+}
+
+_ABOUT = """\
+The promoted models behind one endpoint. Without keys it listens on this machine only, on `http://127.0.0.1:3000`.
+
+**Keys.** Requests from other machines need one: `Authorization: Bearer vl_…`, or `X-API-Key`, or `Prediction-Key`.
+A role may do what the roles before it may: `predict`, `feedback`, `admin`.
+
+**Images** are JPEG, PNG, WebP or BMP, at most {image_mb:g} MB each; send up to {images} as a form's files named
+`image`, or the bytes of one as the body. What a file is called, and which type it claims, does not matter. EXIF
+orientation is applied first: sizes and boxes are in pixels of the upright image.
+
+**Options** are query parameters, or text fields of the form.
+
+**Headers.** `X-Request-ID` comes with every answer, and is yours if you send one (letters, digits, `._-`, up to 64).
+`X-Session-ID` names a session: while a canary is tried, a session stays with one model.
+
+**Refusals** are problem documents (RFC 9457) with a stable `code`. Where waiting helps there is a `Retry-After`.\
+"""
 
 
 def openapi_document(verbs: Mapping[str, str]) -> dict[str, Any]:
     """The document.
 
+    Beside the standard's fields it has `x-role` (of operations), `x-codes` (of responses: the codes a problem may
+    have), `x-code-table` (what each means), `x-codeSamples` and `x-websockets`, which OpenAPI has no words for.
+
     Args:
         verbs: Task by verb; each verb is a route.
     """
     _, definitions = models_json_schema([(cls, "serialization") for cls in _TYPES], ref_template=_REF)
-    paths: dict[str, Any] = {
-        "/livez": {"get": _text("Whether the process lives.")},
-        "/readyz": {"get": _text("Whether a model serves: loaded, hashes checked, golden batch replayed.", 503)},
-        "/metrics": {"get": {**_text("Prometheus metrics.", 401, 403), "security": [{"bearer": []}, {}]}},
-        "/v1/models": {"get": _operation("models", "What serves.", "ModelsAnswer", (401, 403, 429))},
-        "/v1/predict": {"post": _images("predict", "Ask every deployed task.", "PredictAnswer")},
-        "/v1/explain": {"post": _explain()},
-        **{
-            f"/v1/{verb}": {"post": _images(verb, f"Ask the {task} model.", "TaskAnswer")}
-            for verb, task in verbs.items()
-        },
-        "/v1/predictions/{id}": {
-            "get": {
-                **_operation("prediction", "An earlier answer with its feedback.", None, (401, 403, 404, 429, 503)),
-                "parameters": [_ID],
-            }
-        },
-        "/v1/feedback": {"post": _feedback()},
-        "/v1/batches": {"post": _batch_submission()},
-        "/v1/batches/{id}": {
-            "get": _batch("batch", "How a batch stands.", (401, 403, 404, 429)),
-            "delete": _batch_removal(),
-        },
-        "/v1/batches/{id}/result": {"get": _batch_result()},
-    }
+    schemas = definitions["$defs"]
+    schemas["ProblemBody"]["properties"]["code"]["enum"] = sorted(codes.CODES)
+    schemas["ProblemBody"]["examples"] = [PROBLEM]
+    upload = UploadSettings()
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "visionloop",
             "version": __version__,
             "summary": "The promoted models behind one endpoint.",
+            "description": _ABOUT.format(image_mb=upload.max_image_mb, images=upload.max_images),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "security": [{"bearer": []}, {}],
-        "paths": paths,
+        "servers": [{"url": "/", "description": "The service that gave this document."}],
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
+        "security": [{"bearer": []}, {"apiKey": []}, {"predictionKey": []}, {}],
+        "paths": _paths(verbs),
         "components": {
-            "schemas": definitions["$defs"],
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "schemas": schemas,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "`visionloop keys create` makes one."},
+                "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+                "predictionKey": {"type": "apiKey", "in": "header", "name": "Prediction-Key"},
+            },
+        },
+        "x-websockets": {"/v1/stream": _stream()},
+        "x-code-table": {code: about._asdict() for code, about in sorted(codes.CODES.items())},
+    }
+
+
+def _paths(verbs: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        **{
+            f"/v1/{verb}": {"post": _images(verb, f"Ask the {task} model about images", "TaskAnswer")}
+            for verb, task in verbs.items()
+        },
+        "/v1/predict": {"post": _images("predict", "Ask every deployed task about images", "PredictAnswer")},
+        "/v1/explain": {"post": _explain()},
+        "/v1/batches": {"post": _batch_submission()},
+        "/v1/batches/{id}": {"get": _batch(), "delete": _batch_removal()},
+        "/v1/batches/{id}/result": {"get": _batch_result()},
+        "/v1/feedback": {"post": _feedback()},
+        "/v1/predictions/{id}": {
+            "get": {
+                **_operation(
+                    "prediction",
+                    "Feedback",
+                    "feedback",
+                    "Look an earlier prediction up, with its feedback",
+                    _answer("StoredPrediction", "prediction"),
+                    codes.STORE,
+                ),
+                "parameters": [_ID],
+            }
+        },
+        "/v1/models": {
+            "get": _operation(
+                "models",
+                "Service",
+                "predict",
+                "See what serves, and what should serve and does not",
+                _answer("ModelsAnswer", "models"),
+            )
+        },
+        "/readyz": {
+            "get": _operation(
+                "readyz",
+                "Service",
+                None,
+                "Whether a model serves: loaded, hashes checked, golden batch replayed",
+                _text("ready\n"),
+                codes.READY,
+            )
+        },
+        "/livez": {"get": _operation("livez", "Service", None, "Whether the process lives", _text(None))},
+        "/metrics": {"get": _operation("metrics", "Service", "admin", "Metrics for Prometheus", _text(None))},
+        "/openapi.json": {
+            "get": _operation("openapi", "Service", None, "This document", {_JSON: {"schema": {"type": "object"}}})
         },
     }
 
 
-def _text(summary: str, *refusals: int) -> dict[str, Any]:
-    return {
-        "summary": summary,
-        "security": [],
-        "responses": {"200": {"description": "Yes."}, **_problems(refusals)},
-    }
-
-
-def _operation(name: str, summary: str, answer: str | None, refusals: tuple[int, ...]) -> dict[str, Any]:
-    body = {"$ref": _REF.format(model=answer)} if answer else {"type": "object"}
+def _operation(
+    name: str, tag: str, role: Role | None, summary: str, content: dict[str, Any], *refusals: Refusals
+) -> dict[str, Any]:
+    """An operation that answers 200 with that content; `role` is None where it is public."""
+    groups = (codes.ANYWHERE, *((codes.KEYED,) if role else ()), *refusals)
     return {
         "operationId": name,
+        "tags": [tag],
         "summary": summary,
-        "responses": {
-            "200": {"description": "The answer.", "content": {"application/json": {"schema": body}}},
-            **_problems(refusals),
-        },
+        "x-role": role,
+        **({} if role else {"security": []}),
+        "responses": {"200": {"description": "The answer.", "content": content}, **_refusals(groups)},
+        "x-codeSamples": _samples(name),
     }
+
+
+def _samples(name: str) -> list[dict[str, str]]:
+    sample = SAMPLES.get(name)
+    if sample is None:
+        return []
+    found = [
+        {"lang": "Shell", "label": "curl", "source": sample.curl},
+        {"lang": "Python", "label": "Python", "source": sample.python},
+    ]
+    return [entry for entry in found if entry["source"]]
+
+
+def _refusals(groups: Sequence[Refusals]) -> dict[str, Any]:
+    body = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="ProblemBody")}}}
+    wait = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}}
+    return {
+        str(status): {
+            "description": f"{_STATUS[status]} {', '.join(f'`{code}`' for code in found)}",
+            "content": body,
+            **({"headers": wait} if status in _RETRY_LATER else {}),
+            "x-codes": found,
+        }
+        for status, found in codes.merged(groups).items()
+    }
+
+
+def _answer(model: str, name: str) -> dict[str, Any]:
+    """JSON of a type, with an example where there is one for that operation."""
+    example = {"example": ANSWERS[name]} if name in ANSWERS else {}
+    return {_JSON: {"schema": {"$ref": _REF.format(model=model)}, **example}}
+
+
+def _text(example: str | None) -> dict[str, Any]:
+    return {"text/plain": {"schema": {"type": "string"}, **({} if example is None else {"example": example})}}
 
 
 def _images(name: str, summary: str, answer: str) -> dict[str, Any]:
-    image = {"type": "array", "items": _IMAGE, "description": "One file or several."}
+    several = {"type": "array", "items": _BINARY, "description": "One file or several."}
+    refusals = (codes.UPLOAD, codes.OPTION, codes.IMAGE, codes.DEPLOYED, codes.QUEUE)
     return {
-        **_operation(name, summary, answer, _IMAGE_REFUSALS),
-        **_upload(image, _OPTIONS),
+        **_operation(name, "Predictions", "predict", summary, _answer(answer, name), *refusals),
+        **_upload(several, [_TOP_K, _THRESHOLD, _STORE]),
     }
 
 
 def _explain() -> dict[str, Any]:
-    row = {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 1}, "maxItems": 32}
-    body = {
-        "type": "object",
-        "required": ["task", "model", "prediction", "grid"],
-        "properties": {
-            "task": {"type": "string"},
-            "model": {"$ref": _REF.format(model="ModelRef")},
-            "prediction": {"type": "object", "description": "The answer, as the task's own route gives it."},
-            "grid": {
-                "type": "array",
-                "items": row,
-                "maxItems": 32,
-                "description": "Heat of the upright image, rows from the top, from 0 (nothing) to 1 (most).",
-            },
-        },
-    }
-    task = ("task", {"type": "string"}, "Whose answer; needed where several tasks are deployed.")
-    operation = _operation("explain", "Show which parts of an image an answer rests on.", None, _IMAGE_REFUSALS)
-    operation["responses"]["200"] = {
-        "description": "The image with its heat, as large as the upright image; numbers where Accept prefers JSON.",
-        "content": {"image/png": {"schema": _IMAGE}, "application/json": {"schema": body}},
-    }
-    return {**operation, **_upload({**_IMAGE, "description": "One file."}, [task])}
+    content = {"image/png": {"schema": _BINARY}, **_answer("ExplainAnswer", "explain")}
+    refusals = (codes.UPLOAD, codes.OPTION, codes.IMAGE, codes.DEPLOYED, codes.QUEUE)
+    operation = _operation(
+        "explain", "Predictions", "predict", "Show which parts of an image an answer rests on", content, *refusals
+    )
+    operation["description"] = (
+        "The image comes back as PNG, as large as the upright image, the parts coloured that the champion's answer "
+        "rests on; where `Accept` prefers `application/json`, as numbers. It costs "
+        "`serving.explain_masks` predictions. The example's grid is cut to a corner."
+    )
+    return {**operation, **_upload({**_BINARY, "description": "One file."}, [_TASK])}
 
 
-def _upload(image: dict[str, Any], options: Sequence[tuple[str, dict[str, Any], str]]) -> dict[str, Any]:
+def _upload(image: dict[str, Any], options: Sequence[_Option]) -> dict[str, Any]:
     """Parameters and body of a route that takes images."""
-    fields = {option: {**kind, "description": text} for option, kind, text in options}
-    raw = {"schema": _IMAGE}
+    raw = {"schema": _BINARY}
+    types = ("image/jpeg", "image/png", "image/webp", "image/bmp", "application/octet-stream")
     return {
-        "parameters": [
-            {"name": option, "in": "query", "schema": kind, "description": text} for option, kind, text in options
-        ],
+        "parameters": _parameters(options),
         "requestBody": {
             "required": True,
-            "content": {
-                "multipart/form-data": {
-                    "schema": {"type": "object", "properties": {"image": image, **fields}, "required": ["image"]},
-                },
-                "image/jpeg": raw,
-                "image/png": raw,
-                "image/webp": raw,
-                "image/bmp": raw,
-                "application/octet-stream": raw,
-            },
+            "description": "A form with files named `image`, or the bytes of one image.",
+            "content": {"multipart/form-data": {"schema": _form(image, options)}, **dict.fromkeys(types, raw)},
         },
     }
+
+
+def _form(image: dict[str, Any], options: Sequence[_Option]) -> dict[str, Any]:
+    fields = {option.name: {**option.schema, "description": option.description} for option in options}
+    return {"type": "object", "properties": {"image": image, **fields}, "required": ["image"]}
+
+
+def _parameters(options: Sequence[_Option]) -> list[dict[str, Any]]:
+    return [
+        {"name": option.name, "in": "query", "schema": option.schema, "description": option.description}
+        for option in options
+    ]
 
 
 def _feedback() -> dict[str, Any]:
-    examples = {
-        "right": {"value": {"prediction_id": "0f8fad5bd9cb469fa16570867728950e", "verdict": "right"}},
-        "class": {"value": {"prediction_id": "0f8fad5bd9cb469fa16570867728950e", "verdict": "corrected", "label": "7"}},
-        "boxes": {
-            "value": {
-                "prediction_id": "0f8fad5bd9cb469fa16570867728950e",
-                "verdict": "corrected",
-                "label": [{"class": "7", "box_xyxy": [10, 12, 40, 51]}],
-            }
-        },
-    }
+    operation = _operation(
+        "feedback",
+        "Feedback",
+        "feedback",
+        "Say whether a prediction was right",
+        _answer("FeedbackAnswer", "feedback"),
+        codes.FEEDBACK,
+        codes.STORE,
+    )
+    body = {"schema": {"$ref": _REF.format(model="FeedbackBody")}, "examples": FEEDBACK_BODIES}
     return {
-        **_operation(
-            "feedback",
-            "Say whether a prediction was right. Sent again, it replaces what was said before.",
-            "FeedbackAnswer",
-            (400, 401, 403, 404, 413, 415, 422, 429, 503),
-        ),
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {"schema": {"$ref": _REF.format(model="FeedbackBody")}, "examples": examples}
-            },
-        },
+        **operation,
+        "description": "Committed before it is acknowledged. Sent again with the same key, it replaces what was said.",
+        "requestBody": {"required": True, "description": "What is said.", "content": {_JSON: body}},
     }
-
-
-def _batch(name: str, summary: str, refusals: tuple[int, ...]) -> dict[str, Any]:
-    return {**_operation(name, summary, "BatchAnswer", refusals), "parameters": [_ID]}
-
-
-def _batch_removal() -> dict[str, Any]:
-    operation = _batch("cancel_batch", "Cancel a batch, or remove a finished one.", (401, 403, 404, 429))
-    operation["responses"]["204"] = {"description": "It was finished, and is removed."}
-    return operation
 
 
 def _batch_submission() -> dict[str, Any]:
-    binary = {"type": "string", "format": "binary"}
-    options = [("task", {"type": "string"}, "Whose model answers; needed where several are deployed."), *_OPTIONS[:2]]
-    properties: dict[str, Any] = {"image": {"type": "array", "items": binary}}
-    properties |= {name: {**kind, "description": text} for name, kind, text in options}
+    options = [_TASK, _TOP_K, _THRESHOLD, _STORE]
     operation = _operation(
         "submit_batch",
-        "Ask about many images in the background.",
-        "BatchAnswer",
-        (400, 401, 403, 408, 413, 415, 429, 503, 507),
+        "Batches",
+        "predict",
+        "Ask about many images in the background",
+        _answer("BatchAnswer", "submit_batch"),
+        codes.BATCH_UPLOAD,
+        codes.OPTION,
+        codes.DEPLOYED,
     )
-    location = {"Location": {"description": "The batch's URL.", "schema": {"type": "string"}}}
     responses = operation["responses"]
-    responses["202"] = {**responses.pop("200"), "headers": location}
+    location = {"Location": {"description": "The batch's URL.", "schema": {"type": "string"}}}
+    accepted = {**responses.pop("200"), "description": "Taken; ask at `url` how it stands.", "headers": location}
+    operation["responses"] = {"202": accepted, **responses}
+    limits = BatchJobSettings()
+    images = {"type": "array", "items": _BINARY, "description": "The images."}
     return {
         **operation,
-        "parameters": [
-            {"name": name, "in": "query", "schema": kind, "description": text} for name, kind, text in options
-        ],
+        "description": (
+            f"At most {limits.max_images:,} images and {limits.max_archive_mb:g} MB. An image that cannot be read has "
+            "a row with the `code` it would have been refused with, and stops nothing."
+        ),
+        "parameters": _parameters(options),
         "requestBody": {
             "required": True,
+            "description": "A zip archive of images, or a form with files named `image`.",
             "content": {
-                "application/zip": {"schema": binary},
-                "multipart/form-data": {
-                    "schema": {"type": "object", "properties": properties, "required": ["image"]},
-                },
+                "application/zip": {"schema": _BINARY},
+                "multipart/form-data": {"schema": _form(images, options)},
             },
         },
     }
 
 
+def _batch() -> dict[str, Any]:
+    content = _answer("BatchAnswer", "batch")
+    operation = _operation("batch", "Batches", "predict", "See how a batch stands", content, codes.BATCH)
+    return {**operation, "parameters": [_ID]}
+
+
+def _batch_removal() -> dict[str, Any]:
+    content = _answer("BatchAnswer", "")
+    operation = _operation(
+        "cancel_batch", "Batches", "predict", "Cancel a batch, or remove a finished one", content, codes.BATCH
+    )
+    kept = {**operation["responses"].pop("200"), "description": "It was not finished, and is cancelled."}
+    gone = {"description": "It was finished, and is removed."}
+    operation["responses"] = {"200": kept, "204": gone, **operation["responses"]}
+    return {**operation, "parameters": [_ID]}
+
+
 def _batch_result() -> dict[str, Any]:
-    operation = _operation("batch_result", "The rows of a batch that is done.", None, (400, 401, 403, 404, 409, 429))
-    text = {"schema": {"type": "string"}}
-    operation["responses"]["200"]["content"] = {
-        "text/csv": text,
-        "application/x-ndjson": text,
-        "application/json": {"schema": {"type": "array", "items": {"type": "object"}}},
+    content = {
+        "text/csv": {"schema": {"type": "string"}, "example": ANSWERS["batch_result"]},
+        "application/x-ndjson": {"schema": {"type": "string"}},
+        _JSON: {"schema": {"type": "array", "items": {"type": "object"}}},
     }
+    refusals = (codes.BATCH, codes.BATCH_RESULT, codes.OPTION)
+    operation = _operation("batch_result", "Batches", "predict", "Fetch the rows of a batch", content, *refusals)
     form = {"type": "string", "enum": ["csv", "json", "coco"], "default": "csv"}
     about = "A table, a line of JSON an image, or COCO results where the model finds boxes."
     return {**operation, "parameters": [_ID, {"name": "form", "in": "query", "schema": form, "description": about}]}
 
 
-def _problems(statuses: tuple[int, ...]) -> dict[str, Any]:
-    body = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="ProblemBody")}}}
-    return {str(status): {"description": _REFUSALS[status], "content": body} for status in statuses}
+def _stream() -> dict[str, Any]:
+    return {
+        "operationId": "stream",
+        "tags": ["Predictions"],
+        "summary": "Ask about live frames over a WebSocket",
+        "description": (
+            "Send each frame, an encoded image, as a binary message; each gets a text message, in order. When frames "
+            "come faster than they are answered the oldest are dropped, and counted; the last one never is. A frame "
+            "that is refused has `problem` in place of `prediction`. Frames are not kept, and have no prediction id."
+        ),
+        "x-role": "predict",
+        "parameters": _parameters([_TASK, _TOP_K, _THRESHOLD]),
+        "message": _answer("FrameAnswer", "stream")[_JSON],
+        "x-codes": codes.merged((codes.STREAM, codes.OPTION, codes.IMAGE, codes.QUEUE)),
+        "x-codeSamples": _samples("stream"),
+    }

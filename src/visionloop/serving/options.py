@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from visionloop.core.errors import near_matches
-from visionloop.serving.problems import Problem
+from visionloop.serving.refusals import bad_option
 
 
 class PredictOptions(BaseModel):
@@ -41,14 +41,8 @@ def parse_options(query: Mapping[str, str], form: Mapping[str, str]) -> PredictO
         first = error.errors()[0]
         name = str(first["loc"][0])
         known = name in OPTION_NAMES
-        raise Problem(
-            400,
-            "bad_option",
-            f"{name}={values[name]!r:.80}: {first['msg'].lower()}" if known else f"there is no option {name!r:.80}",
-            where=f"option {name:.80}",
-            expected=_EXPECTED[name] if known else near_matches(name, sorted(OPTION_NAMES)),
-            action="correct the option, or leave it out",
-        ) from None
+        what = f"{name}={values[name]!r:.80}: {first['msg'].lower()}" if known else f"there is no option {name!r:.80}"
+        raise bad_option(name, what, _EXPECTED[name] if known else near_matches(name, OPTION_NAMES)) from None
 
 
 _DEFAULT = PredictOptions()

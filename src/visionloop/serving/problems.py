@@ -14,14 +14,14 @@ from visionloop.core.errors import ImageError, VisionloopError
 
 MEDIA_TYPE = "application/problem+json"
 
-# Status of each code of `ImageError`: not this format, not readable, or readable and refused.
-_IMAGE_STATUS = {
-    "empty": 400,
-    "truncated": 400,
-    "unsupported_format": 415,
-    "animated": 422,
-    "too_large": 422,
-    "too_small": 422,
+# Status and code of each code of `ImageError`: not readable, not this format, or readable and refused.
+_IMAGE_PROBLEMS = {
+    "empty": (400, "image_empty"),
+    "truncated": (400, "image_truncated"),
+    "unsupported_format": (415, "image_unsupported_format"),
+    "animated": (422, "image_animated"),
+    "too_large": (422, "image_too_many_pixels"),
+    "too_small": (422, "image_too_small"),
 }
 
 
@@ -66,14 +66,8 @@ class Problem(VisionloopError):
 
 def image_problem(error: ImageError) -> Problem:
     """The problem for bytes that are not an accepted image."""
-    return Problem(
-        _IMAGE_STATUS[error.code],
-        f"image_{error.code}",
-        error.what,
-        where=error.where,
-        expected=error.expected,
-        action=error.action,
-    )
+    status, code = _IMAGE_PROBLEMS[error.code]
+    return Problem(status, code, error.what, where=error.where, expected=error.expected, action=error.action)
 
 
 def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -82,20 +76,6 @@ def problem_response(problem: Problem, headers: Mapping[str, str] | None = None)
     if problem.retry_after is not None:
         sent["Retry-After"] = str(max(1, math.ceil(problem.retry_after)))
     return JSONResponse(problem.document(), problem.status, sent, media_type=MEDIA_TYPE)
-
-
-def nothing_serves(where: str, failures: Mapping[str, str]) -> Problem:
-    """503 where no model is deployed; `failures` say why."""
-    reason = "; ".join(f"{slot}: {text}" for slot, text in failures.items())
-    return Problem(
-        503,
-        "not_deployed",
-        f"no model serves ({reason})" if reason else "no model serves",
-        where=where,
-        expected="a deployed champion",
-        action="promote a model: visionloop promote MODEL, or visionloop deploy MODEL",
-        retry_after=5.0,
-    )
 
 
 def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

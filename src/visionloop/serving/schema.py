@@ -5,13 +5,35 @@ The service builds plain dictionaries of these shapes, which costs less than bui
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 
 class _Shape(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
+
+
+class ProblemBody(_Shape):
+    """A refusal (RFC 9457)."""
+
+    type: str
+    """`urn:visionloop:problem:` and the code."""
+    title: str
+    """The status in words."""
+    status: int
+    """HTTP status."""
+    detail: str
+    """What was wrong."""
+    code: str
+    """Stable reason."""
+    where: str
+    """Part of the request concerned."""
+    expected: str
+    """What would have been accepted."""
+    action: str
+    """What to do."""
 
 
 class Scored(_Shape):
@@ -145,12 +167,14 @@ class ModelsAnswer(_Shape):
     """What the deployment pointer names and is not served, with the reason."""
 
 
-class LabelledBox(_Shape):
+class LabelledBox(BaseModel):
     """A true object."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     class_name: str = Field(alias="class", min_length=1, max_length=200)
     """Name."""
-    box_xyxy: tuple[float, float, float, float]
+    box_xyxy: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
     """Left, top, right, bottom in pixels of the upright image."""
 
 
@@ -176,6 +200,98 @@ class FeedbackAnswer(_Shape):
     """As sent."""
     verdict: str
     """As sent."""
+
+
+class StoredFeedback(_Shape):
+    """What was said of a stored prediction."""
+
+    id: int
+    """Its place in the store."""
+    prediction_id: str
+    """Of the prediction."""
+    verdict: Literal["right", "wrong", "corrected"]
+    """As sent."""
+    label: str | list[LabelledBox] | None
+    """The right class or boxes, of a correction."""
+    note: str | None
+    """As sent."""
+    key_id: str | None
+    """Whose key said it."""
+    created_at: datetime
+    """When."""
+
+
+class StoredPrediction(_Shape):
+    """Answer of `/v1/predictions/{id}`."""
+
+    id: str
+    """As in the answer it came with."""
+    created_at: datetime
+    """When it was answered."""
+    task: str
+    """The task."""
+    model: str
+    """Registered name of the model that answered."""
+    version: str
+    """Its registered version."""
+    digest: str
+    """Its bundle's identity."""
+    variant: Literal["champion", "canary", "shadow"]
+    """What it answered as."""
+    request_id: str
+    """Of the request, which may have had several images."""
+    key_id: str | None
+    """Whose key asked."""
+    image_sha256: str
+    """Of the encoded image."""
+    width: int
+    """Pixels of the upright image."""
+    height: int
+    """Pixels of the upright image."""
+    image_bytes: int
+    """Size of the encoded image."""
+    result: PredictionBody
+    """The prediction, as it was answered."""
+    top_class: str | None
+    """The class with the highest score; null where nothing was found."""
+    confidence: float | None
+    """Its score."""
+    features: dict[str, Any] | None
+    """Figures of the image by which drift is seen."""
+    latency_ms: float
+    """Milliseconds the answer took."""
+    feedback: list[StoredFeedback]
+    """Oldest first; one for each key."""
+
+
+class ExplainAnswer(_Shape):
+    """Answer of `/v1/explain` where `Accept` prefers JSON."""
+
+    task: str
+    """The task."""
+    model: ModelRef
+    """Whose answer is explained."""
+    prediction: dict[str, Any]
+    """The prediction that is explained, as the task's own route gives it."""
+    grid: list[list[float]] = Field(max_length=32)
+    """Heat of the upright image from 0 (nothing rests on it) to 1 (most does), rows from the top; at most 32 x 32."""
+
+
+class FrameAnswer(_Shape):
+    """A message of `/v1/stream`: the answer to one frame, with `prediction` or `problem`."""
+
+    frame: int
+    """The frame's place in the stream, from 1."""
+    dropped: int
+    """Frames given up so far, because newer ones came before there was time for them."""
+    model: ModelRef | None = None
+    """The model that answered."""
+    prediction: dict[str, Any] | None = None
+    """As in a request's answer, without `id`: frames are not kept."""
+    ms: float | None = None
+    """Milliseconds in the queue and the model."""
+    problem: ProblemBody | None = None
+    """Why this frame has no prediction."""
 
 
 class BatchAnswer(_Shape):
@@ -211,24 +327,3 @@ class BatchAnswer(_Shape):
     """Why it failed."""
     url: str
     """Where it is asked about, relative to the service."""
-
-
-class ProblemBody(_Shape):
-    """A refusal (RFC 9457)."""
-
-    type: str
-    """`urn:visionloop:problem:` and the code."""
-    title: str
-    """The status in words."""
-    status: int
-    """HTTP status."""
-    detail: str
-    """What was wrong."""
-    code: str
-    """Stable reason."""
-    where: str
-    """Part of the request concerned."""
-    expected: str
-    """What would have been accepted."""
-    action: str
-    """What to do."""

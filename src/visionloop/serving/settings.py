@@ -110,6 +110,8 @@ class ServingSettings(Settings):
     """The deployment pointer, relative to the project: which bundles serve."""
     poll_s: float = Field(default=1.0, gt=0, le=60)
     """Seconds between looks at the pointer."""
+    drain_s: float = Field(default=2.0, ge=0, le=300)
+    """Seconds a stopping worker says it is not ready while it still answers, so that balancers turn away first."""
     runtime: RuntimeSettings = RuntimeSettings(threads=1)
     """Engine of every worker; with one thread each, workers do not fight for cores."""
     upload: UploadSettings = UploadSettings()
@@ -128,6 +130,8 @@ class ServingSettings(Settings):
     """Images kept for review and retraining."""
     explain_masks: int = Field(default=192, ge=1, le=2048)
     """Times an image is asked about with random parts hidden to explain an answer; more is slower and less noisy."""
+    explain_timeout_s: float = Field(default=30.0, gt=0, le=600)
+    """Seconds within which an explanation must be there; then it is given up, and answered with 504."""
     tracing: bool = False
     """Whether BentoML's OpenTelemetry traces are made; the exporter is set in BENTOML_CONFIG."""
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")

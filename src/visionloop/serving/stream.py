@@ -7,12 +7,11 @@ from collections import deque
 from typing import Any, NamedTuple
 
 import orjson
-from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from visionloop.core.errors import ImageError
-from visionloop.serving import metrics
-from visionloop.serving.models import Fleet, Job
+from visionloop.serving.caller import session_of
+from visionloop.serving.models import Fleet, Job, model_ref
 from visionloop.serving.options import PredictOptions, parse_options
 from visionloop.serving.problems import Problem, image_problem
 from visionloop.serving.settings import ServingSettings
@@ -102,7 +101,7 @@ class Stream:
     def _asked(self, socket: WebSocket) -> tuple[str, PredictOptions]:
         query = dict(socket.query_params)
         task = query.pop("task", None)
-        return deployed_task(self._fleet, task), parse_options(query, {})
+        return self._fleet.deployed_task(task), parse_options(query, {})
 
     async def _read(self, socket: WebSocket, queue: FrameQueue) -> None:
         try:
@@ -118,54 +117,22 @@ class Stream:
 
     async def _answer(self, task: str, frame: _Frame, options: PredictOptions, session: str) -> dict[str, Any]:
         try:
-            lineup = self._fleet.lineups.get(task)
-            if lineup is None:
-                deployed_task(self._fleet, task)
-                raise AssertionError("unreachable: a task that is not deployed is a problem")
-            live = lineup.choose(session)
+            live = self._fleet.lineup(task).choose(session)
             (served,) = await live.answer([Job(frame.data, f"frame {frame.number}")])
         except ImageError as error:
             return {"problem": image_problem(error).document()}
         except Problem as problem:
             return {"problem": problem.document()}
-        metrics.IMAGES.labels(task, live.variant.version, live.role).inc()
+        live.meters.images.inc()
         record = served.value.prediction.to_record(
             live.predictor.classes, top_k=options.top_k, threshold=options.threshold
         )
         height, width = served.value.image.shape[:2]
         return {
-            "model": {"task": task, "name": live.variant.model, "version": live.variant.version, "role": live.role},
+            "model": model_ref(task, live),
             "prediction": {"image": {"width": width, "height": height}, **record},
             "ms": round(1000 * (served.queue_s + served.work_s), 3),
         }
-
-
-def deployed_task(fleet: Fleet, task: str | None) -> str:
-    """The task that was named, or the only one deployed.
-
-    Raises:
-        Problem: none or several are deployed and none was named, or the named one is not deployed.
-    """
-    deployed = sorted(fleet.lineups)
-    if task in deployed:
-        return task
-    if task is None and len(deployed) == 1:
-        return deployed[0]
-    raise Problem(
-        400 if deployed else 503,
-        "task_needed" if task is None else "not_deployed",
-        "no task is named" if task is None else f"{task[:80]!r} is not deployed",
-        where="option task",
-        expected=f"one of {', '.join(deployed)}" if deployed else "a deployed task",
-        action="add ?task=NAME" if deployed else "promote a model: visionloop promote MODEL",
-    )
-
-
-def session_of(connection: HTTPConnection) -> str:
-    """Whoever asks: a session that names itself, else a key, else an address."""
-    named = connection.headers.get("x-session-id")
-    address = connection.client.host if connection.client else ""
-    return named or getattr(connection.state, "key_id", "") or address
 
 
 def _text(value: Any) -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from python_multipart.exceptions import MultipartParseError
@@ -16,6 +17,18 @@ from starlette.requests import Request
 
 from visionloop.core.errors import near_matches
 from visionloop.serving.problems import Problem
+from visionloop.serving.refusals import (
+    body_too_large,
+    body_too_slow,
+    image_too_many_bytes,
+    malformed_form,
+    missing_image,
+    quoted,
+    text_too_long,
+    too_many_images,
+    unexpected_field,
+    unsupported_media_type,
+)
 from visionloop.serving.settings import UploadSettings
 
 FILE_FIELDS = ("image", "images")
@@ -35,6 +48,8 @@ MAX_TEXT_BYTES = 4096
 
 MAX_HEADER_BYTES = 8192
 """Most bytes in the headers of a part."""
+
+_YIELD_BYTES = 65_536
 
 _ACCEPTED = "multipart/form-data with files in the field image, or one image as image/* or application/octet-stream"
 _BOUNDARY = re.compile(rb"[ -~]{0,69}[!-~]")  # RFC 2046, section 5.1.1, with any visible character.
@@ -89,24 +104,20 @@ async def read_upload(request: Request, settings: UploadSettings, *, options: fr
     try:
         _check_declared_length(request, body, settings)
         async with asyncio.timeout(settings.body_timeout_s), aclosing(request.stream()) as stream:
-            num_received = 0
+            num_received = num_yielded = 0
             async for chunk in stream:
                 num_received += len(chunk)
                 if num_received > max_bytes:
                     raise _body_too_large(settings)
                 body.feed(chunk)
-                # A body that is already in memory would otherwise neither let others run nor time out.
-                await asyncio.sleep(0)
+                if num_received - num_yielded >= _YIELD_BYTES:
+                    # A body that is already in memory would otherwise neither let others run nor time out.
+                    num_yielded = num_received
+                    await asyncio.sleep(0)
         return body.finish()
     except TimeoutError:
-        raise Problem(
-            408,
-            "body_timeout",
-            f"the body did not arrive within {settings.body_timeout_s:g} s",
-            where="request body",
-            expected=f"the whole body within {settings.body_timeout_s:g} s",
-            action="try again over a faster connection, or send fewer or smaller images",
-        ) from None
+        action = "try again over a faster connection, or send fewer or smaller images"
+        raise body_too_slow(settings.body_timeout_s, action) from None
     finally:
         # A raised problem keeps its frames, and so what was read, alive until it has been answered.
         body.drop()
@@ -118,14 +129,8 @@ def _body_for(request: Request, settings: UploadSettings, options: frozenset[str
         return _FormBody(parameters.get(b"boundary", b""), settings, options)
     if media_type == b"application/octet-stream" or (media_type.startswith(b"image/") and media_type != b"image/"):
         return _RawBody(settings)
-    shown = media_type.decode("latin-1")
-    raise Problem(
-        415,
-        "unsupported_media_type",
-        f"the body is {_quoted(shown)}" if shown else "the request has no Content-Type",
-        where="header Content-Type",
-        expected=_ACCEPTED,
-        action="send the image's file itself as one of these",
+    raise unsupported_media_type(
+        media_type.decode("latin-1"), _ACCEPTED, "send the image's file itself as one of these"
     )
 
 
@@ -136,7 +141,7 @@ def _check_declared_length(request: Request, body: _RawBody | _FormBody, setting
     if length > _bytes(settings.max_request_mb):
         raise _body_too_large(settings)
     if isinstance(body, _RawBody) and length > _bytes(settings.max_image_mb):
-        raise _image_too_large(settings, _image_name(1))
+        raise image_too_many_bytes(settings.max_image_mb, _image_name(1))
 
 
 class _Buffer:
@@ -164,7 +169,8 @@ class _RawBody:
     """A body that is one image."""
 
     def __init__(self, settings: UploadSettings) -> None:
-        self._buffer = _Buffer(_bytes(settings.max_image_mb), lambda: _image_too_large(settings, _image_name(1)))
+        excess = partial(image_too_many_bytes, settings.max_image_mb, _image_name(1))
+        self._buffer = _Buffer(_bytes(settings.max_image_mb), excess)
 
     def feed(self, chunk: bytes) -> None:
         self._buffer.add(chunk, 0, len(chunk))
@@ -172,14 +178,7 @@ class _RawBody:
     def finish(self) -> Upload:
         data = self._buffer.value()
         if not data:
-            raise Problem(
-                400,
-                "empty_body",
-                "the body is empty",
-                where="request body",
-                expected="the bytes of an image",
-                action="send the image's file as the body",
-            )
+            raise _empty_body()
         return Upload((UploadedImage(data, _image_name(1)),), {})
 
     def drop(self) -> None:
@@ -191,7 +190,9 @@ class _FormBody:
 
     def __init__(self, boundary: bytes, settings: UploadSettings, options: frozenset[str]) -> None:
         if not _BOUNDARY.fullmatch(boundary):
-            raise _malformed("the Content-Type names no boundary of 1 to 70 visible characters", "header Content-Type")
+            raise malformed_form(
+                "the Content-Type names no boundary of 1 to 70 visible characters", "header Content-Type"
+            )
         parts = self._parts = _Parts(settings, options)
         self._parser = MultipartParser(
             boundary,
@@ -216,7 +217,7 @@ class _FormBody:
             # The parser's two limits on headers share their class with its syntax errors.
             if str(error).startswith("Maximum header"):
                 raise self._parts.headers_too_large() from None
-            raise _malformed(f"the form cannot be parsed ({error})", self._parts.where) from None
+            raise malformed_form(f"the form cannot be parsed ({error})", self._parts.where) from None
 
     def finish(self) -> Upload:
         return self._parts.finish()
@@ -252,14 +253,7 @@ class _Parts:
     def begin(self) -> None:
         self._num_parts += 1
         if self._num_parts > MAX_PARTS:
-            raise Problem(
-                400,
-                "too_many_parts",
-                f"the form has more than {MAX_PARTS:,} parts",
-                where="request body",
-                expected=f"at most {MAX_PARTS:,} parts",
-                action="send fewer images per request",
-            )
+            raise _too_many_parts()
         self._num_header_bytes = 0
         self._disposition = None
 
@@ -275,7 +269,7 @@ class _Parts:
         self._count_header(len(b":\r\n"))
         if self._header_name.lower() == b"content-disposition":
             if self._disposition is not None:
-                raise _malformed("the part has two headers Content-Disposition", self.where)
+                raise malformed_form("the part has two headers Content-Disposition", self.where)
             self._disposition = bytes(self._header_value)
         self._header_name.clear()
         self._header_value.clear()
@@ -283,7 +277,7 @@ class _Parts:
     def end_headers(self) -> None:
         kind, parameters = parse_options_header(self._disposition)
         if self._disposition is None or kind != b"form-data" or b"name" not in parameters:
-            raise _malformed('the part has no Content-Disposition: form-data; name="..."', self.where)
+            raise malformed_form('the part has no Content-Disposition: form-data; name="..."', self.where)
         name = parameters[b"name"].decode("utf-8", "replace")
         has_filename = b"filename" in parameters or _has_extended_filename(self._disposition)
         if has_filename or name.lower() == VENDOR_FILE_FIELD:
@@ -312,15 +306,10 @@ class _Parts:
 
     def finish(self) -> Upload:
         if not self._ended:
-            raise _malformed("the form stops before its closing boundary", self.where)
+            raise malformed_form("the form stops before its closing boundary", self.where)
         if not self._images:
-            raise Problem(
-                400,
-                "missing_image",
-                "the form has no image",
-                where="request body",
-                expected="at least one file in the field image",
-                action="add the image's file to the form",
+            raise missing_image(
+                "the form has no image", "at least one file in the field image", "add the image's file to the form"
             )
         return Upload(tuple(self._images), self._options)
 
@@ -329,14 +318,7 @@ class _Parts:
         self._buffer = None
 
     def headers_too_large(self) -> Problem:
-        return Problem(
-            400,
-            "part_headers_too_large",
-            f"the part's headers are longer than {MAX_HEADER_BYTES:,} bytes",
-            where=self.where,
-            expected=f"at most {MAX_HEADER_BYTES:,} bytes of headers per part",
-            action="send a shorter field and file name",
-        )
+        return _part_headers_too_large(self.where)
 
     def _count_header(self, num_bytes: int) -> None:
         self._num_header_bytes += num_bytes
@@ -345,68 +327,33 @@ class _Parts:
 
     def _begin_image(self, field: str) -> None:
         if field not in FILE_FIELDS and field.lower() != VENDOR_FILE_FIELD:
-            raise Problem(
-                400,
-                "unexpected_field",
-                f"the field {_quoted(field)} carries a file",
-                where=self.where,
-                expected="files only in the field image; " + near_matches(field[:64], FILE_FIELDS),
-                action="rename the field",
-            )
+            expected = "files only in the field image; " + near_matches(field[:64], FILE_FIELDS)
+            raise unexpected_field(f"the field {quoted(field)} carries a file", expected, self.where)
         settings = self._settings
         if len(self._images) == settings.max_images:
-            raise Problem(
-                400,
-                "too_many_images",
+            raise too_many_images(
                 f"the form has more than {settings.max_images} images",
-                where="request body",
-                expected=f"at most {settings.max_images} images per request",
-                action="spread the images over several requests",
+                f"at most {settings.max_images} images per request",
+                "spread the images over several requests",
             )
         name = _image_name(len(self._images) + 1)
         self._option = None
-        self._buffer = _Buffer(_bytes(settings.max_image_mb), lambda: _image_too_large(settings, name))
+        excess = partial(image_too_many_bytes, settings.max_image_mb, name)
+        self._buffer = _Buffer(_bytes(settings.max_image_mb), excess)
 
     def _begin_option(self, field: str) -> None:
         self._num_text_parts += 1
         if self._num_text_parts > MAX_TEXT_PARTS:
-            raise Problem(
-                400,
-                "too_many_fields",
-                f"the form has more than {MAX_TEXT_PARTS} text fields",
-                where="request body",
-                expected=f"at most {MAX_TEXT_PARTS} text fields",
-                action="leave out fields",
-            )
+            raise _too_many_fields()
         if field in FILE_FIELDS:
-            raise Problem(
-                400,
-                "not_a_file",
-                f"the field {field!r} carries text; this service never fetches images by URL",
-                where=self.where,
-                expected="the image's file, in a part that has a filename",
-                action="upload the bytes of the image",
-            )
+            raise _not_a_file(field, self.where)
         if field not in self._allowed:
-            raise Problem(
-                400,
-                "unexpected_field",
-                f"the form has an unknown field {_quoted(field)}",
-                where=self.where,
-                expected=near_matches(field[:64], self._allowed | set(FILE_FIELDS)),
-                action="correct the field's name or leave it out",
-            )
+            expected = near_matches(field[:64], self._allowed | set(FILE_FIELDS))
+            raise unexpected_field(f"the form has an unknown field {quoted(field)}", expected, self.where)
         if field in self._options:
-            raise Problem(
-                400,
-                "repeated_field",
-                f"the field {field!r} is given twice",
-                where=self.where,
-                expected="each text field once",
-                action="leave one of them out",
-            )
+            raise _repeated_field(field, self.where)
         self._option = field
-        self._buffer = _Buffer(MAX_TEXT_BYTES, lambda: _text_too_long(field))
+        self._buffer = _Buffer(MAX_TEXT_BYTES, partial(text_too_long, field, MAX_TEXT_BYTES))
 
 
 def _has_extended_filename(disposition: bytes) -> bool:
@@ -422,44 +369,94 @@ def _image_name(number: int) -> str:
     return f"image {number}"
 
 
-def _quoted(name: str) -> str:
-    """A client's text, short and without control characters."""
-    return repr(name if len(name) <= 64 else name[:61] + "...")
-
-
 def _decoded(data: bytes, field: str) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
-        raise Problem(
-            400,
-            "text_not_utf8",
-            f"the value of {field!r} is not UTF-8",
-            where=f"field {field}",
-            expected="text in UTF-8",
-            action="encode the form in UTF-8",
-        ) from None
+        raise _not_utf8(field) from None
 
 
-def _text_too_long(field: str) -> Problem:
+# -- what a request's body alone is refused with
+
+
+def _body_too_large(settings: UploadSettings) -> Problem:
+    return body_too_large(settings.max_request_mb * 1e6, "request", "send fewer or smaller images per request")
+
+
+def _empty_body() -> Problem:
     return Problem(
         400,
-        "text_too_long",
-        f"the value of {field!r} is longer than {MAX_TEXT_BYTES:,} bytes",
-        where=f"field {field}",
-        expected=f"at most {MAX_TEXT_BYTES:,} bytes",
-        action="send a shorter value",
+        "empty_body",
+        "the body is empty",
+        where="request body",
+        expected="the bytes of an image",
+        action="send the image's file as the body",
     )
 
 
-def _malformed(what: str, where: str) -> Problem:
+def _too_many_parts() -> Problem:
     return Problem(
         400,
-        "malformed_multipart",
-        what,
+        "too_many_parts",
+        f"the form has more than {MAX_PARTS:,} parts",
+        where="request body",
+        expected=f"at most {MAX_PARTS:,} parts",
+        action="send fewer images per request",
+    )
+
+
+def _too_many_fields() -> Problem:
+    return Problem(
+        400,
+        "too_many_fields",
+        f"the form has more than {MAX_TEXT_PARTS} text fields",
+        where="request body",
+        expected=f"at most {MAX_TEXT_PARTS} text fields",
+        action="leave out fields",
+    )
+
+
+def _part_headers_too_large(where: str) -> Problem:
+    return Problem(
+        400,
+        "part_headers_too_large",
+        f"the part's headers are longer than {MAX_HEADER_BYTES:,} bytes",
         where=where,
-        expected="a complete multipart/form-data body (RFC 7578) with the boundary its Content-Type names",
-        action="let an HTTP client build the form, and set no Content-Type by hand",
+        expected=f"at most {MAX_HEADER_BYTES:,} bytes of headers per part",
+        action="send a shorter field and file name",
+    )
+
+
+def _not_a_file(field: str, where: str) -> Problem:
+    return Problem(
+        400,
+        "not_a_file",
+        f"the field {field!r} carries text; this service never fetches images by URL",
+        where=where,
+        expected="the image's file, in a part that has a filename",
+        action="upload the bytes of the image",
+    )
+
+
+def _repeated_field(field: str, where: str) -> Problem:
+    return Problem(
+        400,
+        "repeated_field",
+        f"the field {field!r} is given twice",
+        where=where,
+        expected="each text field once",
+        action="leave one of them out",
+    )
+
+
+def _not_utf8(field: str) -> Problem:
+    return Problem(
+        400,
+        "text_not_utf8",
+        f"the value of {field!r} is not UTF-8",
+        where=f"field {field}",
+        expected="text in UTF-8",
+        action="encode the form in UTF-8",
     )
 
 
@@ -471,26 +468,4 @@ def _image_empty(name: str) -> Problem:
         where=name,
         expected="an image",
         action="replace the file or leave it out",
-    )
-
-
-def _image_too_large(settings: UploadSettings, name: str) -> Problem:
-    return Problem(
-        413,
-        "image_too_large",
-        f"the file is larger than {settings.max_image_mb:g} MB",
-        where=name,
-        expected=f"at most {settings.max_image_mb:g} MB per image (1 MB is 10**6 bytes)",
-        action="scale the image down or compress it more",
-    )
-
-
-def _body_too_large(settings: UploadSettings) -> Problem:
-    return Problem(
-        413,
-        "body_too_large",
-        f"the body is larger than {settings.max_request_mb:g} MB",
-        where="request body",
-        expected=f"at most {settings.max_request_mb:g} MB per request (1 MB is 10**6 bytes)",
-        action="send fewer or smaller images per request",
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
+from visionloop.core.cores import usable_cores
 from visionloop.core.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def resolve_hardware(settings: TrainingSettings) -> ResolvedHardware:
     """Turn every `auto` into a value for this machine, and log it."""
     import torch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     device = settings.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -61,7 +61,7 @@ def test_files_that_are_no_images_for_us_are_named(tmp_path: Path) -> None:
         (source / f"red/{number}.png").rename(source / f"red/{number}.tiff")
     (found,) = run(tmp_path, "folder").findings
     assert found.rule == "unsupported_file"
-    assert found.found == "2 file(s) with .tiff among the images"
+    assert found.found == "2 files with .tiff among the images"
 
 
 def test_an_empty_class_folder_is_named(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_images_that_no_list_names_stay_out_and_are_counted(tmp_path: Path) -> N
     source = make_voc_source(tmp_path / "source")
     edit(source / "ImageSets/Main/train.txt", "im004\nim005\n", "")
     result = run(tmp_path, "voc")
-    assert [item.found for item in result.findings] == ["2 image(s) are in no list of ImageSets/Main"]
+    assert [item.found for item in result.findings] == ["no list of ImageSets/Main has 2 of the images"]
     assert result.dataset.info.split_counts == {"test": 6, "train": 10, "val": 6}
 
 

@@ -112,7 +112,7 @@ def unsupported(names: Sequence[str]) -> list[Finding]:
             rule="unsupported_file",
             severity="warning",
             file=group[0],
-            found=f"{len(group)} file(s) with {ending} among the images",
+            found=f"{len(group)} file{'s' * (len(group) > 1)} with {ending} among the images",
             expected="JPEG, PNG, WebP or BMP files",
             action="left out; convert them if they are images",
         )

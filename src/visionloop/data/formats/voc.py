@@ -118,7 +118,7 @@ class VocSource(Source):
                     rule="not_in_any_split",
                     severity="warning",
                     file=self._images.get(stems[0]) or self._annotations[stems[0]],
-                    found=f"{len(stems)} image(s) are in no list of ImageSets/Main",
+                    found=f"no list of ImageSets/Main has {len(stems)} of the images",
                     expected="every image in one list",
                     action="left out; add them to a list, or remove the lists",
                 )

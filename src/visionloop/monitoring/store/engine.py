@@ -18,7 +18,8 @@ from alembic.script import ScriptDirectory
 from filelock import FileLock
 from sqlalchemy import exc
 
-from visionloop.monitoring.store.errors import StoreError
+from visionloop.monitoring.settings import StoreSettings
+from visionloop.monitoring.store.errors import StoreError, store_errors
 
 _LOCK_WAIT_S = 60.0
 """Creating the tables takes under a second; several processes may queue for it."""
@@ -119,6 +120,24 @@ def _file_id(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def open_engine(settings: StoreSettings, root: Path) -> tuple[sa.Engine, str]:
+    """The migrated database of `settings`, and its name for errors; creates or migrates it where needed.
+
+    Raises:
+        StoreError: the URL is no such database, it cannot be used, or a newer version made it.
+    """
+    url, path = parse_url(settings.url, root)
+    where = f"SQLite database {path.name}" if path else url.set(query={}).render_as_string(hide_password=True)
+    engine = make_engine(url, path, settings.timeout_s)
+    try:
+        with store_errors(where, "opened"):
+            prepare(engine, path, where)
+    except StoreError:
+        engine.dispose()
+        raise
+    return engine, where
 
 
 def prepare(engine: sa.Engine, path: Path | None, where: str) -> None:

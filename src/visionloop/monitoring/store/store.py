@@ -14,8 +14,8 @@ from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
 
 from visionloop.monitoring.settings import StoreSettings
-from visionloop.monitoring.store.engine import make_engine, parse_url, prepare
-from visionloop.monitoring.store.errors import StoreError, reason_of, row_is_unfit, store_errors, unavailable
+from visionloop.monitoring.store.engine import open_engine
+from visionloop.monitoring.store.errors import reason_of, row_is_unfit, store_errors, unavailable
 from visionloop.monitoring.store.rows import (
     ComparisonRow,
     FeedbackRow,
@@ -59,15 +59,7 @@ class PredictionStore:
         Raises:
             StoreError: the URL is no such database, it cannot be used, or a newer version made it.
         """
-        url, path = parse_url(settings.url, root)
-        where = f"SQLite database {path.name}" if path else url.set(query={}).render_as_string(hide_password=True)
-        engine = make_engine(url, path, settings.timeout_s)
-        try:
-            with store_errors(where, "opened"):
-                prepare(engine, path, where)
-        except StoreError:
-            engine.dispose()
-            raise
+        engine, where = open_engine(settings, root)
         return cls(engine, settings, where)
 
     @property

@@ -77,3 +77,65 @@ COMPARISONS = sa.Table(
     sa.Column("details", _JSON, nullable=False),
     sa.Index("ix_comparisons_digest", "digest", "created_at"),
 )
+
+ALERTS = sa.Table(
+    "alerts",
+    METADATA,
+    sa.Column("rule", sa.Text, primary_key=True),
+    sa.Column("label", sa.Text, primary_key=True),
+    sa.Column("phase", sa.Text, nullable=False),
+    sa.Column("since", _UtcDateTime, nullable=False),
+    sa.Column("incident", sa.Text, nullable=False),
+    sa.Column("severity", sa.Text, nullable=False),
+    sa.Column("value", sa.Double),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("evidence", sa.Text, nullable=False),
+    sa.Column("seen_at", _UtcDateTime, nullable=False),
+    sa.Column("clear_since", _UtcDateTime),
+    sa.Column("sent_at", _UtcDateTime),
+    sa.Column("messages", sa.Integer, nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+)
+
+ALERT_SILENCES = sa.Table(
+    "alert_silences",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("label", sa.Text, nullable=False),
+    sa.Column("created_at", _UtcDateTime, nullable=False),
+    sa.Column("until", _UtcDateTime, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+)
+
+ALERT_MESSAGES = sa.Table(
+    "alert_messages",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("message_id", sa.Text, nullable=False),
+    sa.Column("channel", sa.Text, nullable=False),
+    sa.Column("incident", sa.Text, nullable=False),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("label", sa.Text, nullable=False),
+    sa.Column("severity", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("created_at", _UtcDateTime, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("next_try_at", _UtcDateTime, nullable=False),
+    sa.Column("ended_at", _UtcDateTime),
+    sa.Column("error", sa.Text, nullable=False),
+    sa.UniqueConstraint("message_id", "channel", name="uq_alert_messages_message_channel"),
+    sa.Index("ix_alert_messages_state", "state", "id"),
+)
+
+ALERT_SAMPLES = sa.Table(
+    "alert_samples",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("at", _UtcDateTime, nullable=False),
+    sa.Column("counters", _JSON, nullable=False),
+)

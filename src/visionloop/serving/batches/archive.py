@@ -9,8 +9,8 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from visionloop.core.images import SUFFIXES
-from visionloop.serving.batches.refusals import bad_archive, too_many_images, unreadable_image
-from visionloop.serving.problems import Problem
+from visionloop.serving.batches.refusals import bad_archive, too_many, unpacks_too_large, unreadable_image
+from visionloop.serving.refusals import image_too_many_bytes, missing_image
 from visionloop.serving.settings import ServingSettings
 
 _CHUNK = 1 << 20
@@ -79,26 +79,16 @@ class Archive:
         """
         limits = self._settings.batches
         if not self.images:
-            raise Problem(
-                400,
-                "missing_image",
+            raise missing_image(
                 f"the archive has no image ({self.num_skipped} other files)",
-                where="request body",
-                expected="files ending in " + ", ".join(SUFFIXES),
-                action="pack the images themselves; archives inside the archive are not opened",
+                "files ending in " + ", ".join(SUFFIXES),
+                "pack the images themselves; archives inside the archive are not opened",
             )
         if len(self.images) > limits.max_images:
-            raise too_many_images(limits)
+            raise too_many(limits)
         unpacked = sum(info.file_size for info in self.images if info.file_size <= self._max_image)
         if unpacked > limits.max_unpacked_mb * 1e6:
-            raise Problem(
-                413,
-                "archive_too_large",
-                f"the archive unpacks to more than {limits.max_unpacked_mb:g} MB",
-                where="request body",
-                expected=f"at most {limits.max_unpacked_mb:g} MB of images (1 MB is 10**6 bytes)",
-                action="spread the images over several batches",
-            )
+            raise unpacks_too_large(limits)
 
     def read(self, info: zipfile.ZipInfo) -> bytes:
         """A member's bytes.
@@ -112,10 +102,7 @@ class Archive:
         if info.compress_type not in _METHODS:
             raise unreadable_image("image_compression", "the file is packed by another method", name, "use deflate")
         if info.file_size > self._max_image:
-            megabytes = self._settings.upload.max_image_mb
-            raise unreadable_image(
-                "image_too_large", f"the file is larger than {megabytes:g} MB", name, "scale it down"
-            )
+            raise image_too_many_bytes(self._settings.upload.max_image_mb, name)
         data = bytearray()
         try:
             with self._zip.open(info) as member:
@@ -128,7 +115,8 @@ class Archive:
 
 def _is_clutter(info: zipfile.ZipInfo) -> bool:
     parts = PurePosixPath(info.filename).parts
-    if info.is_dir() or "__MACOSX" in parts:
+    # Not `is_dir`, which fails on an empty name before Python 3.12.
+    if info.filename.endswith("/") or "__MACOSX" in parts:
         return True
     # Leading out is not hiding: such a name is only odd text here.
     return any(part.startswith(".") and part not in (".", "..") for part in parts)

@@ -9,15 +9,14 @@ from typing import IO, Protocol
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from visionloop.serving.batches.refusals import bad_option, malformed, too_many_images
-from visionloop.serving.problems import Problem
+from visionloop.serving.batches.refusals import too_many
+from visionloop.serving.options import OPTION_NAMES
+from visionloop.serving.refusals import image_too_many_bytes, malformed_form, quoted, text_too_long, unexpected_field
 from visionloop.serving.settings import ServingSettings
-from visionloop.serving.upload import FILE_FIELDS
+from visionloop.serving.upload import FILE_FIELDS, MAX_HEADER_BYTES, MAX_TEXT_BYTES
 
-OPTIONS = frozenset({"task", "top_k", "threshold"})
+OPTIONS = OPTION_NAMES | {"task"}
 """What a request may say beside its images, in the query or in a form's fields."""
-_MAX_TEXT = 4096
-_MAX_HEADER = 8192
 
 
 class Body(Protocol):
@@ -72,7 +71,7 @@ class FormBody:
 
     def __init__(self, path: Path, boundary: bytes, settings: ServingSettings) -> None:
         if not 1 <= len(boundary) <= 70:
-            raise malformed("the Content-Type names no boundary of 1 to 70 characters")
+            raise malformed_form("the Content-Type names no boundary of 1 to 70 characters")
         self.options: dict[str, str] = {}
         self._settings = settings
         self._zip = zipfile.ZipFile(path, "w")
@@ -95,7 +94,7 @@ class FormBody:
                 "on_part_end": self._end_part,
                 "on_end": self._end,
             },
-            max_header_size=_MAX_HEADER,
+            max_header_size=MAX_HEADER_BYTES,
         )
 
     def feed(self, chunk: bytes) -> None:
@@ -107,7 +106,7 @@ class FormBody:
         try:
             self._parser.write(chunk)
         except MultipartParseError as error:
-            raise malformed(f"the form cannot be parsed ({error})") from None
+            raise malformed_form(f"the form cannot be parsed ({error})") from None
 
     def finish(self) -> None:
         """Complete the archive.
@@ -116,7 +115,7 @@ class FormBody:
             Problem: the form has no end.
         """
         if not self._ended:
-            raise malformed("the form stops before its closing boundary")
+            raise malformed_form("the form stops before its closing boundary")
         self._zip.close()
 
     def close(self) -> None:
@@ -144,17 +143,13 @@ class FormBody:
     def _end_headers(self) -> None:
         kind, parameters = parse_options_header(self._disposition)
         if kind != b"form-data" or b"name" not in parameters:
-            raise malformed('a part has no Content-Disposition: form-data; name="..."')
+            raise malformed_form('a part has no Content-Disposition: form-data; name="..."')
         self._field = parameters[b"name"].decode("utf-8", "replace")
         allowed = FILE_FIELDS if b"filename" in parameters else tuple(OPTIONS)
         if self._field not in allowed:
-            raise Problem(
-                400,
-                "unexpected_field",
-                f"the form has an unknown field {self._field[:64]!r}",
-                where="request body",
-                expected="files in the field image, text in " + ", ".join(sorted(OPTIONS)),
-                action="correct the field's name or leave it out",
+            raise unexpected_field(
+                f"the form has an unknown field {quoted(self._field)}",
+                "files in the field image, text in " + ", ".join(sorted(OPTIONS)),
             )
         if b"filename" in parameters:
             self._begin_file(parameters[b"filename"].decode("utf-8", "replace"))
@@ -162,28 +157,23 @@ class FormBody:
     def _begin_file(self, name: str) -> None:
         self._num_files += 1
         if self._num_files > self._settings.batches.max_images:
-            raise too_many_images(self._settings.batches)
+            raise too_many(self._settings.batches)
         # A name ending in a slash would be a folder's.
         named = name.rstrip("/") or f"image {self._num_files}"
+        # Two files may have one name, which `zipfile` would have written to stderr, name and all.
+        self._zip.NameToInfo.pop(named, None)
         self._member = self._zip.open(zipfile.ZipInfo(named), "w")
 
     def _add_data(self, data: bytes, start: int, end: int) -> None:
         self._num_bytes += end - start
         if self._member is None:
-            if self._num_bytes > _MAX_TEXT:
-                raise bad_option(self._field, "...", f"at most {_MAX_TEXT} bytes")
+            if self._num_bytes > MAX_TEXT_BYTES:
+                raise text_too_long(self._field, MAX_TEXT_BYTES)
             self._text += data[start:end]
             return
         megabytes = self._settings.upload.max_image_mb
         if self._num_bytes > megabytes * 1e6:
-            raise Problem(
-                413,
-                "image_too_large",
-                f"the file is larger than {megabytes:g} MB",
-                where=f"image {self._num_files}",
-                expected=f"at most {megabytes:g} MB per image (1 MB is 10**6 bytes)",
-                action="scale the image down or compress it more",
-            )
+            raise image_too_many_bytes(megabytes, f"image {self._num_files}")
         self._member.write(memoryview(data)[start:end])
 
     def _end_part(self) -> None:

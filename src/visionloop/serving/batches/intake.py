@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,16 @@ from starlette.requests import Request
 from visionloop.core.errors import near_matches
 from visionloop.serving.batches.archive import Archive
 from visionloop.serving.batches.bodies import OPTIONS, Body, FormBody, ZipBody
-from visionloop.serving.batches.refusals import (
-    bad_option,
-    body_too_large,
-    no_room_on_disk,
-    nothing_serves,
-    unsupported,
-)
+from visionloop.serving.batches.refusals import no_room_on_disk, too_large, too_many_batches
 from visionloop.serving.batches.state import IMAGES, NEW, JobFolders, JobState, save
-from visionloop.serving.models import LiveModel
+from visionloop.serving.caller import caller_of
+from visionloop.serving.models import Fleet
 from visionloop.serving.options import parse_options
-from visionloop.serving.problems import Problem
+from visionloop.serving.refusals import bad_option, body_too_slow, unsupported_media_type
 from visionloop.serving.settings import ServingSettings
 
+_ACCEPTED = "application/zip, or multipart/form-data with files in the field image"
+_PACK = "send a zip archive of the images as one of these"
 _ZIP_TYPES = frozenset({b"application/zip", b"application/x-zip-compressed"})
 
 
@@ -42,7 +39,7 @@ class Intake:
         self,
         settings: ServingSettings,
         folders: JobFolders,
-        models: Callable[[], Mapping[str, LiveModel]],
+        fleet: Fleet,
         wake: threading.Event,
     ) -> None:
         """Prepare.
@@ -50,13 +47,13 @@ class Intake:
         Args:
             settings: Limits of the service.
             folders: Where jobs lie.
-            models: Gives the model that answers for each task now.
+            fleet: The models.
             wake: Set when a job was queued.
         """
         self._settings = settings
         self._limits = settings.batches
         self._folders = folders
-        self._models = models
+        self._fleet = fleet
         self._wake = wake
 
     async def take(self, request: Request) -> JobState:
@@ -68,10 +65,10 @@ class Intake:
         """
         media_type, parameters = parse_options_header(request.headers.get("content-type"))
         if media_type not in _ZIP_TYPES | {b"multipart/form-data"}:
-            raise unsupported(media_type.decode("latin-1"))
+            raise unsupported_media_type(media_type.decode("latin-1"), _ACCEPTED, _PACK)
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and float(declared) > self._limits.max_archive_mb * 1e6:
-            raise body_too_large(self._limits)
+            raise too_large(self._limits)
         every = media_type == b"multipart/form-data"
         query = dict(request.query_params)
         if not every or "task" in query:
@@ -86,7 +83,15 @@ class Intake:
             with contextlib.closing(body):
                 await self._receive(request, body)
             task, options = self._wanted({**query, **body.options})
-            job = JobState(id=id_, task=task, total=0, every_member=every, created_at=time.time(), **options)
+            job = JobState(
+                id=id_,
+                task=task,
+                total=0,
+                every_member=every,
+                created_at=time.time(),
+                **caller_of(request)._asdict(),
+                **options,
+            )
             return await asyncio.to_thread(self._accept, folder, job)
         except OSError as error:
             raise no_room_on_disk(error) from None
@@ -98,29 +103,16 @@ class Intake:
         """Task and options."""
         unknown = sorted(values.keys() - OPTIONS)
         if unknown:
-            raise bad_option(unknown[0], values[unknown[0]], "one of " + ", ".join(sorted(OPTIONS)))
+            raise bad_option(unknown[0], f"there is no option {unknown[0]!r:.80}", near_matches(unknown[0], OPTIONS))
         options = parse_options({}, {name: value for name, value in values.items() if name != "task"})
-        served = sorted(self._models())
-        if not served:
-            raise nothing_serves()
-        task = values.get("task") or (served[0] if len(served) == 1 else "")
-        if task not in served:
-            raise bad_option("task", task, near_matches(task, served))
-        return task, {"top_k": options.top_k, "threshold": options.threshold}
+        task = self._fleet.deployed_task(values.get("task"))
+        return task, options.model_dump()
 
     def _require_room(self) -> None:
         arriving = len(list(self._folders.root.glob(f"{NEW}*")))
         waiting = sum(state.status == "waiting" for state in self._folders.unfinished())
         if arriving + waiting >= self._limits.max_waiting:
-            raise Problem(
-                503,
-                "too_many_batches",
-                f"{arriving + waiting} batches are waiting already",
-                where="batches",
-                expected=f"at most {self._limits.max_waiting} waiting",
-                action="try again after the seconds in Retry-After",
-                retry_after=60.0,
-            )
+            raise too_many_batches(arriving + waiting, self._limits)
 
     async def _receive(self, request: Request, body: Body) -> None:
         seconds, num_received = self._limits.body_timeout_s, 0
@@ -129,18 +121,11 @@ class Intake:
                 async for chunk in stream:
                     num_received += len(chunk)
                     if num_received > self._limits.max_archive_mb * 1e6:
-                        raise body_too_large(self._limits)
+                        raise too_large(self._limits)
                     await asyncio.to_thread(body.feed, chunk)
                 await asyncio.to_thread(body.finish)
         except TimeoutError:
-            raise Problem(
-                408,
-                "body_timeout",
-                f"the body did not arrive within {seconds:g} s",
-                where="request body",
-                expected=f"the whole body within {seconds:g} s",
-                action="send fewer images in a batch, or over a faster connection",
-            ) from None
+            raise body_too_slow(seconds, "send fewer images in a batch, or over a faster connection") from None
 
     def _accept(self, folder: Path, job: JobState) -> JobState:
         with Archive(folder / IMAGES, job.every_member, self._settings) as archive:

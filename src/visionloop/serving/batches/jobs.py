@@ -4,38 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
 from starlette.requests import Request
 
 from visionloop.serving.batches.intake import Intake
-from visionloop.serving.batches.refusals import bad_option, not_done, unknown
+from visionloop.serving.batches.refusals import not_done, unknown
 from visionloop.serving.batches.results import WRITERS, ResultForm, read_rows
 from visionloop.serving.batches.state import CANCEL, ID, RESULTS, JobFolders, JobState, hold
 from visionloop.serving.batches.work import Worker
-from visionloop.serving.models import LiveModel
+from visionloop.serving.memory import Memory
+from visionloop.serving.models import Fleet
+from visionloop.serving.refusals import bad_option
 from visionloop.serving.settings import ServingSettings
 
 
 class BatchJobs:
     """The batch jobs of a state folder, and the threads of this worker that work on them."""
 
-    def __init__(self, settings: ServingSettings, state: Path, models: Callable[[], Mapping[str, LiveModel]]) -> None:
+    def __init__(self, settings: ServingSettings, state: Path, fleet: Fleet, memory: Memory) -> None:
         """Prepare; nothing runs before `start`.
 
         Args:
             settings: Limits of the service.
             state: Folder of what the service writes.
-            models: Gives the model that answers for each task now.
+            fleet: The models.
+            memory: Where answers are remembered.
         """
         self._settings = settings
-        self._models = models
+        self._fleet = fleet
+        self._memory = memory
         self._folders = JobFolders(state / settings.batches.folder, settings.batches)
         self._stop = threading.Event()
         self._wake = threading.Event()
-        self._intake = Intake(settings, self._folders, models, self._wake)
+        self._intake = Intake(settings, self._folders, fleet, self._wake)
         self._threads: list[threading.Thread] = []
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -46,7 +50,9 @@ class BatchJobs:
         """
         if self._threads or self._stop.is_set():
             return
-        worker = Worker(self._settings, self._folders, self._models, loop, stop=self._stop, wake=self._wake)
+        worker = Worker(
+            self._settings, self._folders, self._fleet, self._memory, loop, stop=self._stop, wake=self._wake
+        )
         for number in range(self._settings.batches.max_running):
             thread = threading.Thread(target=worker.run, name=f"batches-{number}", daemon=True)
             self._threads.append(thread)
@@ -112,12 +118,12 @@ class BatchJobs:
             Problem: 404; 400 for another form, or COCO where the model finds no boxes; 409 while it is not done.
         """
         if form not in get_args(ResultForm):
-            raise bad_option("form", form, "csv, json or coco")
+            raise bad_option("form", f"there is no form {form!r:.80}", "csv, json or coco")
         state = self.state(id_)
         if state.status != "done":
             raise not_done(state)
         if form == "coco" and state.boxes is False:
-            raise bad_option("form", form, "csv or json: the answers of this batch have no boxes")
+            raise bad_option("form", "the answers of this batch have no boxes", "csv or json")
         try:
             # Opened here, so that a removal after this point takes nothing away.
             file = (self._folders.root / id_ / RESULTS).open("rb")

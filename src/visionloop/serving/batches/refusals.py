@@ -1,4 +1,4 @@
-"""What a batch is refused with."""
+"""What only a batch is refused with."""
 
 from __future__ import annotations
 
@@ -7,44 +7,38 @@ import logging
 
 from visionloop.serving.batches.state import JobState
 from visionloop.serving.problems import Problem
+from visionloop.serving.refusals import body_too_large, too_many_images
 from visionloop.serving.settings import BatchJobSettings
 
 _log = logging.getLogger(__name__)
 
-
-def unsupported(shown: str) -> Problem:
-    """415, for a body that is neither a zip nor a form; `shown` is its media type."""
-    return Problem(
-        415,
-        "unsupported_media_type",
-        f"the body is {shown[:64]!r}" if shown else "the request has no Content-Type",
-        where="header Content-Type",
-        expected="application/zip, or multipart/form-data with files in the field image",
-        action="send a zip archive of the images as one of these",
-    )
+_SPREAD = "spread the images over several batches"
 
 
-def body_too_large(limits: BatchJobSettings) -> Problem:
-    """413, for the whole body."""
-    return Problem(
-        413,
-        "body_too_large",
-        f"the body is larger than {limits.max_archive_mb:g} MB",
-        where="request body",
-        expected=f"at most {limits.max_archive_mb:g} MB per batch (1 MB is 10**6 bytes)",
-        action="spread the images over several batches",
-    )
-
-
-def too_many_images(limits: BatchJobSettings) -> Problem:
+def too_many(limits: BatchJobSettings) -> Problem:
     """413, for an archive's or a form's number of images."""
+    return too_many_images(
+        f"there are more than {limits.max_images:,} images",
+        f"at most {limits.max_images:,} images per batch",
+        _SPREAD,
+        status=413,
+    )
+
+
+def too_large(limits: BatchJobSettings) -> Problem:
+    """413, for the whole body."""
+    return body_too_large(limits.max_archive_mb * 1e6, "batch", _SPREAD)
+
+
+def unpacks_too_large(limits: BatchJobSettings) -> Problem:
+    """413, for an archive's images together."""
     return Problem(
         413,
-        "too_many_images",
-        f"there are more than {limits.max_images:,} images",
+        "archive_too_large",
+        f"the archive unpacks to more than {limits.max_unpacked_mb:g} MB",
         where="request body",
-        expected=f"at most {limits.max_images:,} images per batch",
-        action="spread the images over several batches",
+        expected=f"at most {limits.max_unpacked_mb:g} MB of images (1 MB is 10**6 bytes)",
+        action=_SPREAD,
     )
 
 
@@ -65,40 +59,16 @@ def unreadable_image(code: str, what: str, name: str, action: str) -> Problem:
     return Problem(422, code, what, where=name, expected="an image that can be read", action=action)
 
 
-def malformed(what: str) -> Problem:
-    """400, for a form that is none."""
-    return Problem(
-        400,
-        "malformed_multipart",
-        what,
-        where="request body",
-        expected="a complete multipart/form-data body (RFC 7578) with the boundary its Content-Type names",
-        action="let an HTTP client build the form, and set no Content-Type by hand",
-    )
-
-
-def bad_option(name: str, value: str, expected: str) -> Problem:
-    """400, for an option that is wrong or, where `value` is empty, missing."""
-    return Problem(
-        400,
-        "bad_option",
-        f"{name}={value!r:.80} is not accepted" if value else f"the option {name} is missing",
-        where=f"option {name:.80}",
-        expected=expected,
-        action="correct the option",
-    )
-
-
-def nothing_serves() -> Problem:
-    """503, while no task has a model."""
+def too_many_batches(num_waiting: int, limits: BatchJobSettings) -> Problem:
+    """503, while enough wait."""
     return Problem(
         503,
-        "not_deployed",
-        "no model serves",
-        where="deployment",
-        expected="a deployed champion",
-        action="promote a model: visionloop promote MODEL, or visionloop deploy MODEL",
-        retry_after=5.0,
+        "too_many_batches",
+        f"{num_waiting} batches are waiting already",
+        where="batches",
+        expected=f"at most {limits.max_waiting} waiting",
+        action="try again after the seconds in Retry-After",
+        retry_after=60.0,
     )
 
 

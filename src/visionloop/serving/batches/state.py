@@ -29,6 +29,7 @@ _LOCK = "lock"
 _GONE = ".gone-"
 _FINISHED = frozenset({"done", "failed", "cancelled"})
 _CLEAN_S = 3600.0
+_NOT_TOLD = {"every_member", "boxes", "top_k", "threshold", "store", "request_id", "key_id"}
 
 
 class JobState(BaseModel):
@@ -49,6 +50,9 @@ class JobState(BaseModel):
         boxes: Whether predictions have boxes; None while there is none.
         top_k: As in a request.
         threshold: As in a request.
+        store: As in a request.
+        request_id: Of the request that brought it.
+        key_id: Who brought it; empty without keys.
         error: Why it failed.
     """
 
@@ -70,6 +74,9 @@ class JobState(BaseModel):
     boxes: bool | None = None
     top_k: int | None = None
     threshold: float | None = None
+    store: bool | None = None
+    request_id: str = ""
+    key_id: str = ""
     error: str | None = None
 
     @property
@@ -81,7 +88,7 @@ class JobState(BaseModel):
         """As the API tells it."""
         left = self.total - self.done
         running = self.status == "running" and self.images_per_s
-        told = self.model_dump(exclude={"every_member", "boxes", "top_k", "threshold"})
+        told = self.model_dump(exclude=_NOT_TOLD)
         return {
             **told,
             "eta_s": round(left / self.images_per_s, 1) if running and self.images_per_s else None,

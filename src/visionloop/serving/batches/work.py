@@ -6,22 +6,25 @@ import asyncio
 import concurrent.futures
 import logging
 import threading
+import uuid
 import zipfile
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
 from visionloop.core.errors import ImageError
-from visionloop.serving import metrics
+from visionloop.serving.answering import count
 from visionloop.serving.batches.archive import Archive
 from visionloop.serving.batches.progress import Progress, open_results
-from visionloop.serving.batches.refusals import unreadable_image
 from visionloop.serving.batches.state import CANCEL, IMAGES, RESULTS, JobFolders, JobState, hold, save
 from visionloop.serving.batching import Served
-from visionloop.serving.models import Answer, Job, LiveModel
+from visionloop.serving.caller import Caller
+from visionloop.serving.memory import Memory
+from visionloop.serving.models import Answer, Fleet, Job, LiveModel
 from visionloop.serving.problems import Problem, image_problem
+from visionloop.serving.refusals import internal_error
 from visionloop.serving.settings import ServingSettings
 
 _log = logging.getLogger(__name__)
@@ -29,6 +32,8 @@ _log = logging.getLogger(__name__)
 _LOOK_S = 2.0
 """Seconds between looks for jobs that another worker accepted or left behind."""
 _BACK_OFF_S = 0.2
+_ROOM_S = 0.02
+"""Seconds between looks whether the writers have caught up, which takes them a few milliseconds an image."""
 _ATTEMPTS = 5
 """How often an image is asked about that gets no answer in time."""
 
@@ -42,7 +47,8 @@ class Worker:
         self,
         settings: ServingSettings,
         folders: JobFolders,
-        models: Callable[[], Mapping[str, LiveModel]],
+        fleet: Fleet,
+        memory: Memory,
         loop: asyncio.AbstractEventLoop,
         *,
         stop: threading.Event,
@@ -53,14 +59,16 @@ class Worker:
         Args:
             settings: Limits of the service.
             folders: Where jobs lie.
-            models: Gives the model that answers for each task now.
+            fleet: The models.
+            memory: Where answers are remembered.
             loop: The event loop of the models' queues.
             stop: Set when running jobs are to be left to others.
             wake: Set when there may be something to do.
         """
         self._settings = settings
         self._folders = folders
-        self._models = models
+        self._fleet = fleet
+        self._memory = memory
         self._loop = loop
         self._stop = stop
         self._wake = wake
@@ -80,7 +88,7 @@ class Worker:
 
     def _work_on_one(self) -> bool:
         for state in self._folders.unfinished():
-            if state.task not in self._models():
+            if state.task not in self._fleet.lineups:
                 continue
             folder = self._folders.root / state.id
             with hold(folder) as held:
@@ -142,8 +150,33 @@ class Worker:
             except Problem as problem:
                 row["error"] = _told(problem)
         for row, answer in zip(targets, self._ask(folder, state.task, jobs), strict=True):
-            row.update(answer.row(state) if isinstance(answer, _Told) else {"error": _told(answer)})
+            if isinstance(answer, _Told):
+                row.update(self._answered(folder, state, row["index"], answer))
+            else:
+                row["error"] = _told(answer)
         return rows
+
+    def _answered(self, folder: Path, state: JobState, index: int, told: _Told) -> dict[str, Any]:
+        """What the result's row says of an image, which is remembered first."""
+        live, answer = told.live, told.served.value
+        height, width = answer.image.shape[:2]
+        record = answer.prediction.to_record(live.predictor.classes, top_k=state.top_k, threshold=state.threshold)
+        # Made of the job's, so that an image asked about again after a crash has no second row in the store.
+        id_ = uuid.uuid5(uuid.UUID(state.id), str(index)).hex
+        while not self._memory.has_room():
+            self._check(folder)
+            self._stop.wait(_ROOM_S)
+        self._memory.remember(
+            Caller(state.request_id, state.key_id),
+            live,
+            [told.served],
+            [{"id": id_, "image": {"width": width, "height": height}, **record}],
+            seconds=told.served.queue_s + told.served.work_s,
+            keep_images=state.store,
+        )
+        count(live, [told.served])
+        model = f"{live.variant.model} {live.variant.version}"
+        return {"id": id_, "width": width, "height": height, "model": model, **record}
 
     def _ask(self, folder: Path, task: str, jobs: Sequence[Job]) -> list[_Told | Problem]:
         """Answers in order; waits as long as the service is busy with others."""
@@ -151,9 +184,10 @@ class Worker:
         attempts = 0
         while left := [index for index in range(len(jobs)) if index not in answers]:
             self._check(folder)
-            live = self._models().get(task)
-            if live is None:
+            lineup = self._fleet.lineups.get(task)
+            if lineup is None:
                 raise _StoppedError
+            live = lineup.champion
             # Half the queue is left to those who wait for their answers.
             if live.waiting > self._settings.batching.max_queue // 2:
                 self._stop.wait(_BACK_OFF_S)
@@ -190,15 +224,7 @@ class _CancelledError(Exception):
 
 class _Told(NamedTuple):
     live: LiveModel
-    answer: Answer
-
-    def row(self, state: JobState) -> dict[str, Any]:
-        height, width = self.answer.image.shape[:2]
-        classes = self.live.predictor.classes
-        record = self.answer.prediction.to_record(classes, top_k=state.top_k, threshold=state.threshold)
-        model = f"{self.live.variant.model} {self.live.variant.version}"
-        metrics.IMAGES.labels(state.task, self.live.variant.version, self.live.role).inc()
-        return {"width": width, "height": height, "model": model, **record}
+    served: Served[Answer]
 
 
 async def _each(live: LiveModel, jobs: Sequence[Job]) -> list[list[Served[Answer]] | BaseException]:
@@ -215,13 +241,13 @@ def _is_busy(outcome: object, attempts: int) -> bool:
 
 def _judged(live: LiveModel, outcome: list[Served[Answer]] | BaseException) -> _Told | Problem:
     if isinstance(outcome, list):
-        return _Told(live, outcome[0].value)
+        return _Told(live, outcome[0])
     if isinstance(outcome, ImageError):
         return image_problem(outcome)
     if isinstance(outcome, Problem):
         return outcome
     _log.error("an image of a batch got no answer", exc_info=outcome)
-    return unreadable_image("internal", "an error of ours", "", "report it with the service's log")
+    return internal_error("batch")
 
 
 def _told(problem: Problem) -> dict[str, str]:

@@ -15,7 +15,7 @@ from visionloop.core.drawing import fit_text
 from visionloop.core.images import ImageArray, Placement, Recipe
 from visionloop.core.settings import Settings
 from visionloop.data.requirements import Requirements
-from visionloop.task import Evaluation, Example, Figure, Learner, Outputs, Prediction, Scorer, Task
+from visionloop.task import Evaluation, Example, Figure, Learner, Outputs, OutputSummary, Prediction, Scorer, Task
 
 if TYPE_CHECKING:
     from visionloop.data.samples import Sample
@@ -177,6 +177,19 @@ class ClassificationTask(Task):
         assert isinstance(reference, Classification)
         assert isinstance(other, Classification)
         return float(other.probabilities[reference.class_id])
+
+    def output_summary(self, prediction: Prediction, *, width: int, height: int) -> OutputSummary:  # noqa: ARG002
+        """The class; the top probability, and the entropy in nats over its largest possible value, log C."""
+        assert isinstance(prediction, Classification)
+        probabilities = prediction.probabilities.astype(np.float64)
+        confidence = float(probabilities.max())
+        entropy = float(-(probabilities * np.log(np.maximum(probabilities, 1e-12))).sum())
+        entropy /= max(float(np.log(len(probabilities))), 1e-12)
+        return OutputSummary(
+            class_counts={prediction.class_id: 1},
+            scalars={"confidence": confidence, "entropy": entropy},
+            expected_score=confidence,
+        )
 
     def example_rank(self, sample: Sample, prediction: Prediction) -> float:
         """Minus the probability of the true class, plus one for a mistake."""

@@ -17,7 +17,7 @@ from visionloop.core.images import ImageArray, Placement, Recipe
 from visionloop.core.plots import class_color
 from visionloop.core.settings import Settings
 from visionloop.data.requirements import Requirements
-from visionloop.task import Evaluation, Example, Figure, Learner, Outputs, Prediction, Scorer, Task
+from visionloop.task import Evaluation, Example, Figure, Learner, Outputs, OutputSummary, Prediction, Scorer, Task
 from visionloop.tasks.detection.boxes import Boxes, Truth, finish_detections, iou_matrix, judge, match
 
 if TYPE_CHECKING:
@@ -223,6 +223,31 @@ class DetectionTask(Task):
         similarity = iou_matrix(boxes, other.boxes_xyxy) * other.scores
         similarity[class_ids[:, None] != other.class_ids[None, :]] = 0.0
         return float(similarity.max(axis=1, initial=0.0).mean())
+
+    def output_summary(self, prediction: Prediction, *, width: int, height: int) -> OutputSummary:
+        """Confident boxes: counts by class, number, mean score and its binary entropy in bits, median size.
+
+        A box's size is the square root of its share of the image, its shape log2(width / height).
+        """
+        assert isinstance(prediction, Detections)
+        kept = prediction.confident
+        scores = prediction.scores[kept].astype(np.float64)
+        x1, y1, x2, y2 = prediction.boxes_xyxy[kept].astype(np.float64).T
+        wide, high = np.maximum(x2 - x1, 1e-6), np.maximum(y2 - y1, 1e-6)
+        clipped = np.clip(scores, 1e-12, 1 - 1e-12)
+        entropy = -(clipped * np.log2(clipped) + (1 - clipped) * np.log2(1 - clipped))
+        found = len(scores) > 0
+        return OutputSummary(
+            class_counts=dict(sorted(Counter(prediction.class_ids[kept].tolist()).items())),
+            scalars={
+                "confidence": float(scores.mean()) if found else None,
+                "entropy": float(entropy.mean()) if found else None,
+                "detections": float(len(scores)),
+                "box_size": float(np.median(np.sqrt(wide * high / (width * height)))) if found else None,
+                "box_shape": float(np.median(np.log2(wide / high))) if found else None,
+            },
+            expected_score=None,
+        )
 
     def example_rank(self, sample: Sample, prediction: Prediction) -> float:
         """Missed objects plus false detections at the operating point."""

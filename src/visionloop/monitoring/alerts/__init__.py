@@ -1,0 +1,1 @@
+"""Alerts: rules over signals, states that survive restarts, messages that arrive."""

@@ -1,0 +1,161 @@
+"""What other jobs leave behind: small JSON files in the state folder, read here and written there.
+
+A report that is missing says nothing, and neither does one older than the rule's window.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from visionloop.core.errors import DataError
+from visionloop.core.settings import Settings
+from visionloop.monitoring.alerts.observations import Observation
+from visionloop.monitoring.alerts.settings import RuleSettings, Severity
+
+
+class Finding(Settings):
+    """One thing that a drift job looked at."""
+
+    name: str
+    """`drift` (judged by `severity`) or `estimated_accuracy` (judged by `value`)."""
+    label: str = ""
+    """The task."""
+    value: float = Field(allow_inf_nan=False)
+    """In its own unit."""
+    severity: Severity | None = None
+    """What the job calls it; null is no drift."""
+    text: str = ""
+    """A sentence for people."""
+    evidence: str = ""
+    """Link or path of its report."""
+
+
+class DriftFile(Settings):
+    """What the drift job writes when it ends."""
+
+    created_at: datetime
+    """When, with a time zone."""
+    observations: tuple[Finding, ...]
+    """Every task's, also those without drift."""
+
+
+class RetrainingFile(Settings):
+    """What a retraining writes when it ends."""
+
+    created_at: datetime
+    """When, with a time zone."""
+    status: str
+    """`failed`, or anything else."""
+    task: str = ""
+    """Which task it was for."""
+    step: str = ""
+    """Where it failed."""
+    error: str = ""
+    """Why, in one line."""
+    evidence: str = ""
+    """Link or path of its log."""
+
+
+class DriftReport:
+    """`drift` (0 none, 1 some) and `estimated_accuracy` (0 to 1), by task, from the drift job's file.
+
+    Whether there is drift is the job's decision: it knows windows, tests and their false alarms.
+    """
+
+    signals = frozenset({"drift", "estimated_accuracy"})
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def refresh(self, now: datetime) -> None:
+        """Nothing to prepare."""
+
+    def observe(self, rule: RuleSettings, now: datetime) -> list[Observation]:
+        """As `Source`."""
+        text = _read(self._path)
+        if text is None:
+            return []
+        try:
+            report = DriftFile.model_validate_json(text)
+        except ValidationError as error:
+            raise _damaged(self._path, error) from None
+        if _age(report.created_at, now) > timedelta(seconds=rule.window_s):
+            return []
+        return [_judged(finding) for finding in report.observations if finding.name == rule.signal]
+
+
+class RetrainingReport:
+    """`retraining_failed`: 1 after a retraining that failed, 0 after one that ended otherwise."""
+
+    signals = frozenset({"retraining_failed"})
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def refresh(self, now: datetime) -> None:
+        """Nothing to prepare."""
+
+    def observe(self, rule: RuleSettings, now: datetime) -> list[Observation]:
+        """As `Source`."""
+        text = _read(self._path)
+        if text is None:
+            return []
+        try:
+            report = RetrainingFile.model_validate_json(text)
+        except ValidationError as error:
+            raise _damaged(self._path, error) from None
+        if _age(report.created_at, now) > timedelta(seconds=rule.window_s):
+            return []
+        failed = report.status == "failed"
+        told = f"the retraining failed at {report.step or 'an unnamed step'}: {report.error or 'no reason given'}"
+        return [
+            Observation(
+                value=float(failed),
+                label=report.task,
+                text=told if failed else f"the last retraining ended as {report.status}",
+                evidence=report.evidence,
+            )
+        ]
+
+
+def _judged(finding: Finding) -> Observation:
+    value, severity = finding.value, finding.severity
+    if finding.name == "drift":
+        value = float(severity is not None)
+    return Observation(
+        value=value,
+        label=finding.label,
+        text=finding.text or f"{finding.name} is {finding.value:g}",
+        evidence=finding.evidence,
+        severity=severity,
+    )
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise _damaged(path, error) from None
+
+
+def _age(created_at: datetime, now: datetime) -> timedelta:
+    return now - (created_at if created_at.tzinfo else created_at.replace(tzinfo=UTC))
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        reason = f"{'.'.join(map(str, first['loc'])) or 'content'}: {first['msg']}"
+    else:
+        reason = type(error).__name__
+    return DataError(
+        f"the report cannot be used: {reason}",
+        where=path.name,
+        expected="the JSON of docs/alerts.md",
+        action="run the job that writes it again",
+    )
