@@ -18,7 +18,7 @@ export BENTOML_DO_NOT_TRACK := True
 export PYTHONUNBUFFERED := 1
 export PYTHONWARNINGS := ignore::DeprecationWarning,ignore::FutureWarning
 
-.PHONY: help demo test lint format bench serve mlflow web lock clean install
+.PHONY: help demo test lint format bench serve mlflow web browser lock clean install
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,7 +29,7 @@ demo: $(STAMP) $(PAGE) ## from nothing to promoted models of both tasks, on the 
 	@dvc repro
 	@python -m pipelines.summary
 
-test: $(STAMP) $(PAGE) ## the whole test suite
+test: $(STAMP) $(PAGE) browser ## the whole test suite
 	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
 
 lint: $(STAMP) ## style, types, import contracts
@@ -37,6 +37,7 @@ lint: $(STAMP) ## style, types, import contracts
 	@ruff format --check .
 	@mypy
 	@lint-imports
+	@test ! -f web/node_modules/.installed || python -m pipelines.web npm run --silent lint
 
 format: $(STAMP) ## mend what can be mended by itself
 	@ruff check --fix .
@@ -55,6 +56,13 @@ web: BUILD := build
 web: $(PAGE) ## the web page, built into the package from web/
 
 install: $(STAMP) ## the environment in .venv, from requirements.lock
+
+# The browser tests need Chromium; where it may not be installed they are skipped, and say so.
+browser:
+	@test -n "$${CHROMIUM:-}" || command -v chromium chromium-browser >/dev/null || { \
+		test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "installing chromium for the browser tests" && \
+		{ apt-get install -y -qq chromium || { apt-get update -qq && apt-get install -y -qq chromium; }; } >/dev/null 2>&1; } || \
+		echo "no Chromium: the browser tests are skipped; install the package chromium, or name one in CHROMIUM"
 
 # Where the packages cannot be fetched, `make web` fails; the others go on without the page, and say so.
 BUILD = build --if-possible

@@ -16,10 +16,15 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from pipelines.stage import guarded
 from visionloop.core.errors import ConfigError, VisionloopError
 from visionloop.core.files import write_text
+from visionloop.data.digits import SCAN_SIZE, compose_scene, split_scans
 from visionloop.serving.models import verbs
 from visionloop.serving.openapi import openapi_document
 from visionloop.serving.page import STATIC
@@ -27,6 +32,8 @@ from visionloop.task import task_names
 
 WEB = Path(__file__).resolve().parents[1] / "web"
 TYPES = WEB / "src/api/schema.d.ts"
+SAMPLES = WEB / "src/panels/try/samples"
+_SAMPLE_SEEDS = ((4, 12), (4, 15), (4, 18))  # scenes with many digits
 _INSTALLED = WEB / "node_modules/.installed"
 
 
@@ -37,6 +44,8 @@ def main() -> None:
         sys.exit(npm(*rest).returncode)
     elif command == "types":
         write_types()
+    elif command == "samples":
+        write_samples()
     elif command == "build":
         try:
             build()
@@ -48,7 +57,7 @@ def main() -> None:
         raise ConfigError(
             f"there is no command {command!r}",
             where="command line",
-            expected="build, types or npm",
+            expected="build, types, samples or npm",
             action="correct the command",
         )
 
@@ -98,6 +107,21 @@ def write_types() -> None:
         npm("exec", "--offline", "--", "openapi-typescript", str(document), "--output", str(types), check=True)
         write_text(TYPES, f"{digest_line()}\n{types.read_text()}")
     print(f"wrote {TYPES.relative_to(WEB.parent)}")
+
+
+def write_samples() -> None:
+    """A scan and three scenes that no model was trained with."""
+    from sklearn.datasets import load_digits
+
+    bunch: Any = load_digits()
+    scans, labels = bunch.images / 16.0, bunch.target
+    unseen = np.flatnonzero(np.array(split_scans(labels)) == "test")
+    pixels = (scans[unseen[3]] * 255).round().astype(np.uint8)
+    size = (SCAN_SIZE, SCAN_SIZE)
+    Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC).save(SAMPLES / "digit.png", optimize=True)
+    for number, seed in enumerate(_SAMPLE_SEEDS, start=1):
+        scene, _ = compose_scene(np.random.default_rng(seed), scans[unseen], labels[unseen])
+        Image.fromarray(scene).save(SAMPLES / f"scene-{number}.jpg", quality=88)
 
 
 def api_document() -> dict[str, object]:

@@ -1,9 +1,8 @@
-/// <reference types="vitest/config" />
 import react from '@vitejs/plugin-react';
 import { defineConfig } from 'vitest/config';
 
 // `npm run dev` shows the page with live reload, and asks a service that runs already.
-const service = process.env['VISIONLOOP_URL'] ?? 'http://127.0.0.1:3000';
+const service = process.env.VISIONLOOP_URL ?? 'http://127.0.0.1:3000';
 
 export default defineConfig({
   plugins: [react()],

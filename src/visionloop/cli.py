@@ -287,6 +287,8 @@ def serve(host: str | None, port: int | None, bentoml_options: Sequence[str]) ->
         click.echo("nothing is deployed yet; the service answers 503 until a model is promoted", err=True)
     click.echo(f"http://{host}:{port}  (routes: /openapi.json; stop with Ctrl-C)")
     target = "visionloop.serving.service:VisionLoop"
+    # BentoML keeps the metrics of every server of a user in one folder of its home, and empties it at each start.
+    os.environ.setdefault("BENTOML_HOME", str(state_root(root) / "mlruns" / "bentoml"))
     os.execv(program, [program, "serve", target, "--host", host, "--port", str(port), *bentoml_options])
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -24,7 +25,7 @@ from visionloop.serving.guard import Guard
 from visionloop.serving.keys import KeyRing, create_key
 from visionloop.serving.problems import Problem, problem_response
 
-MODELS = {"models": [], "failures": {}}
+MODELS: dict[str, Any] = {"models": [], "failures": {}}
 BATCH = {
     "id": "1", "task": "detection", "status": "waiting", "total": 1, "done": 0, "failures": 0, "skipped": 0,
     "created_at": 0.0, "url": "/v1/batches/1",

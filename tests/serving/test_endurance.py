@@ -24,7 +24,7 @@ import pytest
 
 from tests.serving.altered import scaled
 from tests.serving.conftest import encoded, variant
-from tests.serving.live import PATIENCE_S, Server, ask, chunk, connect, head, post, reply, wait_for
+from tests.serving.live import PATIENCE_S, Reply, Server, ask, chunk, connect, head, post, reply, wait_for
 from tests.serving.mutants import FORM, mutated_forms, mutated_images
 from visionloop.artifact import deployment
 from visionloop.artifact.deployment import Lineup
@@ -185,6 +185,12 @@ def test_a_chunked_body_above_the_limit_is_cut_off_and_leaves_no_file(
 
 def test_a_locked_database_delays_no_prediction_and_its_losses_are_counted(server: Server) -> None:
     id_ = classify(server)["predictions"][0]["id"]
+    feedback = b'{"prediction_id": "%b", "verdict": "right"}' % id_.encode()
+
+    def give() -> Reply:
+        return ask(server.port, post("/v1/feedback", "application/json", feedback))
+
+    assert give().status == 200  # the prediction is in the database
     dropped = server.metric('visionloop_log_rows{fate="dropped"}')
     with contextlib.closing(sqlite3.connect(server.folder / "mlruns/predictions.db", isolation_level=None)) as blocker:
         blocker.execute("BEGIN IMMEDIATE")
@@ -192,15 +198,11 @@ def test_a_locked_database_delays_no_prediction_and_its_losses_are_counted(serve
             lambda: classify(server) and server.metric('visionloop_log_rows{fate="dropped"}') > dropped,
             "rows are dropped while predictions are answered",
         )
-        feedback = b'{"prediction_id": "%b", "verdict": "right"}' % id_.encode()
-        refused = ask(server.port, post("/v1/feedback", "application/json", feedback))
+        refused = give()
         assert (refused.status, refused.json()["code"]) == (503, "store_unavailable")
         assert "retry-after" in refused.headers
         blocker.execute("ROLLBACK")
-    wait_for(
-        lambda: ask(server.port, post("/v1/feedback", "application/json", feedback)).status == 200,
-        "feedback is taken again",
-    )
+    wait_for(lambda: give().status == 200, "feedback is taken again")
 
 
 def test_a_full_disk_fails_no_prediction_and_its_losses_are_counted(server: Server) -> None:

@@ -94,7 +94,7 @@ def test_there_are_no_other_files(client: TestClient, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 404
     if path.endswith("js"):
-        assert answer.json()["code"] == "no_such_file"
+        assert answer.json()["code"] == "no_such_route"
 
 
 def test_without_a_build_the_page_says_how_to_make_one(tmp_path: Path) -> None:

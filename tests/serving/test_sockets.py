@@ -91,12 +91,13 @@ def hang_up(connection: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("settings", [SETTINGS.model_copy(update={"upload": UploadSettings(body_timeout_s=0.3)})])
-@pytest.mark.parametrize("path", ["/v1/classify", "/v1/predict", "/v1/explain", CUSTOM_VISION])
+@pytest.mark.parametrize("path", ["/v1/classify", "/v1/predict", "/v1/explain", "/v1/feedback", CUSTOM_VISION])
 def test_a_slow_body_gets_408_and_gives_its_slot_back(live: Listening, path: str) -> None:
     leaks = Leaks(live)
     slow = [connect(live.port) for _ in range(20)]
+    kind = "application/json" if path == "/v1/feedback" else "image/png"
     for connection in slow:
-        connection.sendall(head(path, "Content-Type: image/png", "Content-Length: 1000") + IMAGE[:10])
+        connection.sendall(head(path, f"Content-Type: {kind}", "Content-Length: 1000") + IMAGE[:10])
     for connection in slow:
         found = reply(connection)
         # The vendor's clients know no 408.

@@ -6,6 +6,7 @@ import json
 import re
 
 from pipelines.web import TYPES, WEB, digest_line
+from visionloop.serving.codes import ANYWHERE, CODES, IMAGE, KEYED, QUEUE, READY, STORE, merged
 from visionloop.serving.page import VIEWS
 
 
@@ -30,3 +31,11 @@ def test_the_lock_file_names_no_address() -> None:
 def test_the_page_loads_nothing_from_elsewhere() -> None:
     for path in [WEB / "index.html", *sorted((WEB / "src").rglob("*.css"))]:
         assert not re.search(r"(src|href)=\"(https?:)?//|url\(['\"]?(https?:)?//|@import", path.read_text()), path
+
+
+def test_the_page_has_words_for_every_refusal_that_a_visitor_can_cause() -> None:
+    words = json.loads((WEB / "src/messages/en.json").read_text())["problems"].keys()
+    met = {code for codes in merged([ANYWHERE, KEYED, IMAGE, QUEUE, READY, STORE]).values() for code in codes}
+    assert met - {"unknown_prediction"} <= words
+    # And for none that the service does not know: these two are the page's own.
+    assert words - {"unreachable", "connection_lost"} <= CODES.keys()

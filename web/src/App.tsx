@@ -1,5 +1,5 @@
 import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
-import { Suspense } from 'react';
+import { Suspense, useEffect } from 'react';
 import { I18nProvider, RouterProvider } from 'react-aria-components';
 import { useTranslation } from 'react-i18next';
 import { Route, Switch, useLocation } from 'wouter';
@@ -37,6 +37,7 @@ export function App() {
                     <ErrorBoundary key={name}>
                       <title>{`${t(`${name}.title`)} · visionloop`}</title>
                       <Panel />
+                      <Ready />
                     </ErrorBoundary>
                   </Route>
                 ))}
@@ -51,4 +52,12 @@ export function App() {
       </I18nProvider>
     </QueryClientProvider>
   );
+}
+
+/** Marks when a panel can be used, for whoever measures it. */
+function Ready() {
+  useEffect(() => {
+    performance.mark('visionloop-ready');
+  }, []);
+  return null;
 }

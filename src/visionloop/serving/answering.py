@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import uuid
 from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from visionloop.serving import metrics
 from visionloop.serving.batching import Served
 from visionloop.serving.caller import caller_of, session_of
 from visionloop.serving.canary import CanaryWatch
+from visionloop.serving.ids import new_id
 from visionloop.serving.memory import Memory
 from visionloop.serving.models import Answer, Fleet, Job, LiveLineup, LiveModel, model_ref
 from visionloop.serving.options import PredictOptions
@@ -77,13 +77,13 @@ class Answering:
         """
         started = time.perf_counter()
         told = await self._ask(task, lineup, jobs, session_of(request))
-        _observe(task, told)
+        _observe(told)
         caller, classes = caller_of(request), told.live.predictor.classes
         results = []
         for served in told.served:
             height, width = served.value.image.shape[:2]
             record = served.value.prediction.to_record(classes, top_k=options.top_k, threshold=options.threshold)
-            results.append({"id": uuid.uuid4().hex, "image": {"width": width, "height": height}, **record})
+            results.append({"id": new_id(), "image": {"width": width, "height": height}, **record})
         self._mirror(task, lineup, told, jobs, [result["id"] for result in results])
         now = time.perf_counter()
         self._memory.remember(caller, told.live, told.served, results, seconds=now - started, keep_images=options.store)
@@ -99,7 +99,7 @@ class Answering:
                 "decode": _ms(max(served.value.decode_s for served in told.served)),
                 "queue": _ms(max(served.queue_s for served in told.served)),
                 "inference": _ms(max(served.work_s for served in told.served)),
-                "total": _ms(now - request.state.started),
+                "total": _ms(now - request.scope["state"]["started"]),
             },
             "request_id": caller.request_id,
         }
@@ -201,26 +201,19 @@ class Answering:
         task.add_done_callback(self._mirrors.discard)
 
 
-def _observe(task: str, told: _Told) -> None:
+def _observe(told: _Told) -> None:
     count(told.live, told.served)
-    decode, wait = metrics.STAGE_SECONDS.labels(task, "decode"), metrics.STAGE_SECONDS.labels(task, "queue")
+    meters, first = told.live.meters, told.served[0]
     for served in told.served:
-        decode.observe(served.value.decode_s)
-        wait.observe(served.queue_s)
-    metrics.QUEUE.labels(task, told.live.role).set(told.live.waiting)
-    metrics.STAGE_SECONDS.labels(task, "inference").observe(told.served[0].work_s)
-    metrics.BATCH_SIZE.labels(task).observe(told.served[0].batch)
+        meters.prepared(decode_s=served.value.decode_s, queue_s=served.queue_s)
+    meters.worked(waiting=told.live.waiting, work_s=first.work_s, batch=first.batch)
 
 
 def count(live: LiveModel, answers: Sequence[Served[Answer]]) -> None:
     """Count images that a model has answered, by what it said."""
-    task, version = live.predictor.task.name, live.variant.version
-    metrics.IMAGES.labels(task, version, live.role).inc(len(answers))
+    live.meters.images.inc(len(answers))
     for served in answers:
-        top = served.value.prediction.top(live.predictor.classes)
-        metrics.CLASSES.labels(task, version, top[0] if top else "").inc()
-        if top:
-            metrics.CONFIDENCE.labels(task, version).observe(top[1])
+        live.meters.said(served.value.prediction.top(live.predictor.classes))
 
 
 def _ms(seconds: float) -> float:

@@ -70,7 +70,8 @@ class Batcher(Generic[Item, Answer]):
         self._executor = executor
         self._queue: deque[_Waiting[Item, Answer]] = deque()
         self._parallel = parallel
-        self._runners: set[asyncio.Task[None]] = set()
+        self._num_running = 0
+        self._runners: set[asyncio.Task[None]] = set()  # so that none is collected while it runs
 
     @property
     def waiting(self) -> int:
@@ -88,22 +89,21 @@ class Batcher(Generic[Item, Answer]):
         loop, now = asyncio.get_running_loop(), time.perf_counter()
         entries = [_Waiting[Item, Answer](item, now, loop.create_future()) for item in items]
         self._queue.extend(entries)
-        if len(self._runners) < self._parallel:
+        if self._num_running < self._parallel:
+            self._num_running += 1
             runner = loop.create_task(self._run())
             self._runners.add(runner)
             runner.add_done_callback(self._runners.discard)
         futures = [entry.future for entry in entries]
+        timer = loop.call_later(self._settings.timeout_s, _expire, futures, self._settings.timeout_s)
         try:
-            async with asyncio.timeout(self._settings.timeout_s):
-                return await asyncio.gather(*futures)
-        except TimeoutError:
-            raise too_late(
-                self._settings.timeout_s, "try again, with fewer images in a request if there are many"
-            ) from None
+            return [await future for future in futures]
         finally:
+            timer.cancel()
             # Whoever is no longer waited for is not worked on.
             for future in futures:
-                future.cancel()
+                if not future.cancel() and not future.cancelled():
+                    future.exception()  # asked for, so that asyncio does not report it as forgotten
 
     def _require_room(self, count: int) -> None:
         # A request larger than the whole queue is let in when nothing else waits: it could never be served else.
@@ -115,6 +115,13 @@ class Batcher(Generic[Item, Answer]):
             )
 
     async def _run(self) -> None:
+        try:
+            await self._work_off()
+        finally:
+            # At once: a task counts as done only after whoever it has answered may have submitted again.
+            self._num_running -= 1
+
+    async def _work_off(self) -> None:
         loop = asyncio.get_running_loop()
         if self._settings.max_wait_ms:
             await asyncio.sleep(self._settings.max_wait_ms / 1000)
@@ -140,3 +147,9 @@ class Batcher(Generic[Item, Answer]):
             if not entry.future.done():
                 batch.append(entry)
         return batch
+
+
+def _expire(futures: Sequence[asyncio.Future[Served[Answer]]], timeout_s: float) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(too_late(timeout_s, "try again, with fewer images in a request if there are many"))

@@ -21,12 +21,12 @@ class Caller(NamedTuple):
 
 def caller_of(connection: HTTPConnection) -> Caller:
     """As the guard has marked the connection; both empty where no guard stands before us."""
-    state = connection.state
-    return Caller(getattr(state, "request_id", ""), getattr(state, "key_id", ""))
+    state = connection.scope.get("state", {})
+    return Caller(state.get("request_id", ""), state.get("key_id", ""))
 
 
 def session_of(connection: HTTPConnection) -> str:
     """By which a canary keeps its clients: a session that names itself, else a key, else an address."""
     named = connection.headers.get("x-session-id")
     address = connection.client.host if connection.client else ""
-    return named or getattr(connection.state, "key_id", "") or address
+    return named or caller_of(connection).key_id or address

@@ -65,6 +65,7 @@ CODES: Mapping[str, Code] = {
     "image_damaged": Code("the archive is damaged at this file", "pack it anew"),
     # Models and their queue.
     "not_deployed": Code("no model serves the task", "have one promoted; `/v1/models` says why one failed"),
+    "stopping": Code("this worker was told to stop", "send new requests to another"),
     "overloaded": Code("the queue is full", "wait the seconds of `Retry-After`"),
     "too_late": Code("the answer took too long", "try again, with fewer images"),
     # What is kept.
@@ -90,6 +91,7 @@ KEYED: Refusals = {401: ("key_missing", "key_unknown"), 403: ("role_too_low",), 
 ROUTING: Refusals = {404: ("no_such_route",), 405: ("method_not_allowed",)}
 """Of no route."""
 DEPLOYED: Refusals = {503: ("not_deployed",)}
+READY: Refusals = {503: ("not_deployed", "stopping")}
 OPTION: Refusals = {400: ("bad_option",)}
 IMAGE: Refusals = {
     400: ("image_empty", "image_truncated"),
@@ -112,6 +114,7 @@ QUEUE: Refusals = {503: ("overloaded",), 504: ("too_late",)}
 STORE: Refusals = {404: ("unknown_prediction",), 503: ("store_off", "store_unavailable")}
 FEEDBACK: Refusals = {
     400: ("malformed_json",),
+    408: ("body_timeout",),
     413: ("body_too_large",),
     415: ("unsupported_media_type",),
     422: ("bad_feedback",),
@@ -141,7 +144,7 @@ STREAM: Refusals = {400: ("bad_option",), 503: ("not_deployed",)}
 """Of a frame, or of the connection; told in a message."""
 
 GROUPS = (
-    ANYWHERE, KEYED, ROUTING, DEPLOYED, OPTION, IMAGE, UPLOAD, QUEUE, STORE, FEEDBACK, BATCH_UPLOAD, BATCH,
+    ANYWHERE, KEYED, ROUTING, DEPLOYED, READY, OPTION, IMAGE, UPLOAD, QUEUE, STORE, FEEDBACK, BATCH_UPLOAD, BATCH,
     BATCH_RESULT, BATCH_ROW, STREAM,
 )  # fmt: skip
 """Everything that is refused somewhere."""

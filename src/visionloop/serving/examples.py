@@ -74,7 +74,9 @@ print(batch.status, batch.failures)""",
     ),
     "cancel_batch": Sample(
         f"curl -X DELETE {URL}/v1/batches/{BATCH_ID}",
-        "client.cancel_batch(batch.id)",
+        """\
+another = client.submit_batch("digits.zip", task="classification")
+client.cancel_batch(another.id)""",
     ),
     "batch_result": Sample(
         f"curl '{URL}/v1/batches/{BATCH_ID}/result?form=csv'",

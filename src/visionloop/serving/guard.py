@@ -6,7 +6,6 @@ import asyncio
 import ipaddress
 import re
 import time
-import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 
@@ -15,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from visionloop.core.errors import ConfigError
 from visionloop.serving import metrics
+from visionloop.serving.ids import new_id
 from visionloop.serving.keys import KeyRing, Role, list_keys
 from visionloop.serving.problems import Problem, problem_response
 from visionloop.serving.refusals import internal_error
@@ -304,7 +304,7 @@ def _role_too_low(has: Role, needs: Role, where: str) -> Problem:
 def _request_id(sent: bytes | None) -> str:
     if sent is not None and _REQUEST_ID.fullmatch(sent):
         return sent.decode()
-    return uuid.uuid4().hex
+    return new_id()
 
 
 def _secret(headers: Mapping[bytes, bytes]) -> str | None:

@@ -21,7 +21,7 @@ from visionloop.serving.caller import Caller, caller_of
 from visionloop.serving.images import ImageKeeper
 from visionloop.serving.models import Answer, LiveModel
 from visionloop.serving.problems import Problem, json_answer
-from visionloop.serving.refusals import body_too_large, unsupported_media_type
+from visionloop.serving.refusals import body_too_large, body_too_slow, unsupported_media_type
 from visionloop.serving.schema import FeedbackBody
 from visionloop.serving.settings import ServingSettings
 
@@ -39,6 +39,7 @@ class Memory:
         """`state` is the folder of what the service writes."""
         self.store = store
         self._keeps_images = settings.images.keep
+        self._body_timeout_s = settings.upload.body_timeout_s
         self._half_full = max(1, settings.store.max_pending // 2)
         self._keeper = ImageKeeper(settings.images, state)
 
@@ -97,7 +98,11 @@ class Memory:
             Problem: refused.
             StoreError: it cannot be kept.
         """
-        body = await _read_json(request)
+        try:
+            async with asyncio.timeout(self._body_timeout_s):
+                body = await _read_json(request)
+        except TimeoutError:
+            raise body_too_slow(self._body_timeout_s, "try again over a faster connection") from None
         try:
             feedback = FeedbackBody.model_validate(body)
         except ValidationError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -54,6 +55,35 @@ DEPLOYMENT_FAILED = Gauge(
     multiprocess_mode="livemax",
 )
 CANARY_STOPPED = Counter("visionloop_canary_stopped", "Canaries whose share the service took away.", ["task"])
+
+
+class ModelMeters:
+    """The series of one model: looking a series up by its labels costs more than counting."""
+
+    def __init__(self, task: str, version: str, role: str) -> None:
+        self.images = IMAGES.labels(task, version, role)
+        self._decode, self._queued = STAGE_SECONDS.labels(task, "decode"), STAGE_SECONDS.labels(task, "queue")
+        self._inference = STAGE_SECONDS.labels(task, "inference")
+        self._batch, self._waiting = BATCH_SIZE.labels(task), QUEUE.labels(task, role)
+        self._confidence = CONFIDENCE.labels(task, version)
+        self._class_of = functools.cache(functools.partial(CLASSES.labels, task, version))
+
+    def said(self, top: tuple[str, float] | None) -> None:
+        """Count an answer by the class that stands out, and its score."""
+        self._class_of(top[0] if top else "").inc()
+        if top:
+            self._confidence.observe(top[1])
+
+    def prepared(self, *, decode_s: float, queue_s: float) -> None:
+        """Count the seconds before an image's inference."""
+        self._decode.observe(decode_s)
+        self._queued.observe(queue_s)
+
+    def worked(self, *, waiting: int, work_s: float, batch: int) -> None:
+        """Count an inference of `batch` images that took `work_s`, with `waiting` images in the queue after it."""
+        self._waiting.set(waiting)
+        self._inference.observe(work_s)
+        self._batch.observe(batch)
 
 
 def exposition() -> bytes:

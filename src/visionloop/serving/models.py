@@ -22,6 +22,7 @@ from visionloop.core.errors import BundleError, ImageError, VisionloopError
 from visionloop.core.files import sha256_bytes
 from visionloop.core.images import ImageArray, decode_image
 from visionloop.serving.batching import Batcher, Served
+from visionloop.serving.metrics import ModelMeters
 from visionloop.serving.refusals import bad_option, nothing_serves
 from visionloop.serving.settings import ServingSettings
 from visionloop.task import Prediction, load_task
@@ -64,6 +65,7 @@ class LiveModel:
         variant: Which one.
         role: What for.
         predictor: Answers.
+        meters: Count what it answers.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class LiveModel:
         self.variant = variant
         self.role: Role = role
         self.predictor = predictor
+        self.meters = ModelMeters(predictor.task.name, variant.version, role)
         self._max_pixels = settings.upload.max_pixels
         self._batcher = Batcher(self._work, settings.batching, executor, parallel=parallel_batches(settings))
 

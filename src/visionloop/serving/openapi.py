@@ -178,10 +178,10 @@ def _paths(verbs: Mapping[str, str]) -> dict[str, Any]:
                 None,
                 "Whether a model serves: loaded, hashes checked, golden batch replayed",
                 _text("ready\n"),
-                codes.DEPLOYED,
+                codes.READY,
             )
         },
-        "/livez": {"get": _operation("livez", "Service", None, "Whether the process lives", _text("ok\n"))},
+        "/livez": {"get": _operation("livez", "Service", None, "Whether the process lives", _text(None))},
         "/metrics": {"get": _operation("metrics", "Service", "admin", "Metrics for Prometheus", _text(None))},
         "/openapi.json": {
             "get": _operation("openapi", "Service", None, "This document", {_JSON: {"schema": {"type": "object"}}})

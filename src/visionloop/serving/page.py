@@ -170,7 +170,7 @@ def _tags(header: str) -> set[str]:
 def _no_such_file(path: str) -> Problem:
     return Problem(
         404,
-        "no_such_file",
+        "no_such_route",
         f"the page has no file {path[:200]!r}",
         where="request line",
         expected="a file of the page that is served now",

@@ -6,6 +6,8 @@ Start it with `visionloop serve`, `make serve` or `bentoml serve`. Settings come
 
 from __future__ import annotations
 
+import gc
+
 import bentoml
 
 from visionloop.serving.front import Front, load_settings, open_api, project_root
@@ -39,6 +41,10 @@ class VisionLoop:
         # An exception here would make BentoML start the worker again for ever; without models it says 503.
         self._api = open_api(_SETTINGS, _ROOT)
         self._api.start()
+        # What is loaded by now stays; a request makes little that the collector would have to find.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 50)
 
     async def __is_ready__(self) -> bool:
         """Whether a model serves."""

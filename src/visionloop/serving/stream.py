@@ -10,7 +10,6 @@ import orjson
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from visionloop.core.errors import ImageError
-from visionloop.serving import metrics
 from visionloop.serving.caller import session_of
 from visionloop.serving.models import Fleet, Job, model_ref
 from visionloop.serving.options import PredictOptions, parse_options
@@ -124,7 +123,7 @@ class Stream:
             return {"problem": image_problem(error).document()}
         except Problem as problem:
             return {"problem": problem.document()}
-        metrics.IMAGES.labels(task, live.variant.version, live.role).inc()
+        live.meters.images.inc()
         record = served.value.prediction.to_record(
             live.predictor.classes, top_k=options.top_k, threshold=options.threshold
         )

@@ -36,7 +36,7 @@ function Question({ question }: { question: KeyQuestion }) {
           >
             <Heading slot="title">{t(wrong ? 'key.wrong_title' : 'key.title')}</Heading>
             <p className={styles.text}>{t(wrong ? 'key.wrong_text' : 'key.text')}</p>
-            {/* The visitor came here to type it. */}
+            {/* eslint-disable-next-line jsx-a11y/no-autofocus -- a dialog takes the focus; its one field is the place for it */}
             <TextField autoFocus type="password" autoComplete="off" value={key} onChange={setKey}>
               <Label className={styles.label ?? ''}>{t('key.label')}</Label>
               <Input className={styles.input ?? ''} />

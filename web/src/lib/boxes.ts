@@ -23,7 +23,7 @@ const DEFAULT_THRESHOLD = 0.5;
 
 /** The thresholds of a model's operating point; 0.5 where it has none, as the service has it. */
 export function operatingPoint(point: Readonly<Record<string, unknown>> | undefined): Threshold {
-  const values = point?.['thresholds'];
+  const values = point?.thresholds;
   if (!Array.isArray(values)) return () => DEFAULT_THRESHOLD;
   return (classId) => {
     const value: unknown = values[classId];

@@ -12,8 +12,8 @@ export function readTheme(): Theme {
 
 /** Shows the page in a theme; tokens.css does the rest. */
 export function applyTheme(theme: Theme) {
-  if (theme === 'system') delete document.documentElement.dataset['theme'];
-  else document.documentElement.dataset['theme'] = theme;
+  if (theme === 'system') delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme;
 }
 
 /** Shows and remembers it on this device. */

@@ -186,6 +186,7 @@ class Client:
         task: str | None = None,
         top_k: int | None = None,
         threshold: float | None = None,
+        store: bool | None = None,
     ) -> BatchAnswer:
         """Have many images asked about in the background.
 
@@ -194,12 +195,13 @@ class Client:
             task: Whose model answers; needed where several are deployed.
             top_k: As in a request.
             threshold: As in a request.
+            store: As in a request.
 
         Raises:
             ApiError: refused or unreachable.
             VisionloopError: a file cannot be read.
         """
-        params = _params({"task": task, "top_k": top_k, "threshold": threshold})
+        params = _params({"task": task, "top_k": top_k, "threshold": threshold, "store": store})
         with open_archive(path_or_paths) as file:
             headers = {"Content-Type": "application/zip"}
             return self._send("POST", "/v1/batches", BatchAnswer, content=file, params=params, headers=headers)

@@ -65,7 +65,7 @@ def unreachable(url: str, error: Exception) -> ApiError:
     return ApiError(
         0,
         "unreachable",
-        f"no answer ({type(error).__name__})",
+        f"no answer ({str(error) or type(error).__name__})",
         where=url,
         expected="a visionloop service",
         action="start it with `visionloop serve`, or correct the address",

@@ -18,6 +18,8 @@ export interface BoxDrawing {
   readonly fontSize?: number;
 }
 
+/** So many boxes have labels only where these are no wider than the box: they would cover the picture. */
+const CROWD = 60;
 const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif';
 
 /** Draw boxes as they lie under `view`; the last found lie lowest, the highlighted one on top. */
@@ -28,66 +30,108 @@ export function drawBoxes(
   { showLabels, highlighted, fontSize = 12 }: BoxDrawing,
 ) {
   const stroke = Math.max(1.5, fontSize / 6);
-  context.save();
-  context.font = `600 ${fontSize}px ${FONT}`;
-  context.textBaseline = 'middle';
-  context.lineJoin = 'round';
-  for (let index = boxes.length - 1; index >= 0; index -= 1) {
-    const item = boxes[index];
-    if (item && index !== highlighted) {
-      context.globalAlpha = highlighted === null ? 1 : 0.35;
-      outline(context, item, view, stroke, false);
-    }
-  }
-  if (showLabels) {
-    for (let index = boxes.length - 1; index >= 0; index -= 1) {
-      const item = boxes[index];
-      if (item && index !== highlighted) {
-        context.globalAlpha = highlighted === null ? 1 : 0.35;
-        label(context, item, view, fontSize);
-      }
-    }
-  }
   const top = highlighted === null ? undefined : boxes[highlighted];
+  const others = top ? boxes.filter((item) => item !== top) : boxes;
+  context.save();
+  context.lineJoin = 'round';
+  context.globalAlpha = top ? 0.35 : 1;
+  outline(context, others, view, stroke);
+  if (showLabels) {
+    for (let index = others.length - 1; index >= 0; index -= 1) {
+      const item = others[index];
+      if (item) label(context, item, view, fontSize, others.length > CROWD);
+    }
+  }
   if (top) {
     context.globalAlpha = 1;
-    outline(context, top, view, stroke + 1, true);
-    label(context, top, view, fontSize);
+    context.fillStyle = `${classStyle(top.classId).color}2e`;
+    context.fillRect(...screenBox(top.box, view));
+    outline(context, [top], view, stroke + 1);
+    label(context, top, view, fontSize, false);
   }
   context.restore();
 }
 
-function outline(context: CanvasRenderingContext2D, item: StageBox, view: View, width: number, filled: boolean) {
-  const { color, text, dash } = classStyle(item.classId);
-  const [left, top, w, h] = screenBox(item.box, view);
-  if (filled) {
-    context.fillStyle = `${color}2e`;
-    context.fillRect(left, top, w, h);
+/** Outlines of one class are one path: hundreds of boxes cost as little as a few. */
+function outline(context: CanvasRenderingContext2D, boxes: readonly StageBox[], view: View, width: number) {
+  const paths = new Map<number, Path2D>();
+  for (const { box, classId } of boxes) {
+    let path = paths.get(classId);
+    if (!path) paths.set(classId, (path = new Path2D()));
+    path.rect(...screenBox(box, view));
   }
   // A halo of the opposite brightness: the outline is seen on any picture.
   context.setLineDash([]);
-  context.strokeStyle = text === '#ffffff' ? 'rgb(255 255 255 / 75%)' : 'rgb(11 15 19 / 70%)';
   context.lineWidth = width + 2;
-  context.strokeRect(left, top, w, h);
-  context.setLineDash([...dash]);
-  context.strokeStyle = color;
+  for (const [classId, path] of paths) {
+    const isDark = classStyle(classId).text === '#ffffff';
+    context.strokeStyle = isDark ? 'rgb(255 255 255 / 75%)' : 'rgb(11 15 19 / 70%)';
+    context.stroke(path);
+  }
   context.lineWidth = width;
-  context.strokeRect(left, top, w, h);
+  for (const [classId, path] of paths) {
+    const { color, dash } = classStyle(classId);
+    context.setLineDash([...dash]);
+    context.strokeStyle = color;
+    context.stroke(path);
+  }
+  context.setLineDash([]);
 }
 
-function label(context: CanvasRenderingContext2D, item: StageBox, view: View, fontSize: number) {
-  const { color, text } = classStyle(item.classId);
-  const [left, top, , h] = screenBox(item.box, view);
-  const height = Math.round(fontSize * 1.6);
-  const width = context.measureText(item.label).width + fontSize;
+function label(
+  context: CanvasRenderingContext2D,
+  item: StageBox,
+  view: View,
+  fontSize: number,
+  onlyIfItFits: boolean,
+) {
+  const [left, top, width, height] = screenBox(item.box, view);
+  const drawn = labelPicture(item, fontSize, context.getTransform().a);
+  if (onlyIfItFits && drawn.width > width) return;
   // Above the box; inside where the picture ends.
-  const y = top - height >= 0 ? top - height : Math.min(top, top + h);
-  context.fillStyle = color;
-  context.beginPath();
-  context.roundRect(left - 1, y, width, height, 3);
-  context.fill();
-  context.fillStyle = text;
-  context.fillText(item.label, left - 1 + fontSize / 2, y + height / 2 + 0.5);
+  const y = top - drawn.height >= 0 ? top - drawn.height : Math.min(top, top + height);
+  context.drawImage(drawn.canvas, left - 1.5, y - 0.5, drawn.width, drawn.height);
+}
+
+interface LabelPicture {
+  readonly canvas: HTMLCanvasElement;
+  /** Size in CSS pixels. */
+  readonly width: number;
+  readonly height: number;
+}
+
+// Laying out text is what costs: a label is drawn once, and copied from then on.
+const labels = new Map<string, LabelPicture>();
+const MAX_LABELS = 1_000;
+
+function labelPicture({ label, classId }: StageBox, fontSize: number, ratio: number): LabelPicture {
+  const key = `${classId} ${fontSize} ${ratio} ${label}`;
+  const known = labels.get(key);
+  if (known) return known;
+  const canvas = document.createElement('canvas');
+  const context = canvas.getContext('2d');
+  const font = `600 ${fontSize}px ${FONT}`;
+  const { color, text } = classStyle(classId);
+  const height = Math.round(fontSize * 1.6);
+  let width = fontSize;
+  if (context) {
+    context.font = font;
+    width += Math.ceil(context.measureText(label).width);
+    canvas.width = Math.ceil(width * ratio);
+    canvas.height = Math.ceil(height * ratio);
+    context.scale(ratio, ratio);
+    context.fillStyle = color;
+    context.roundRect(0, 0, width, height, 3);
+    context.fill();
+    context.font = font; // setting the size has reset it
+    context.textBaseline = 'middle';
+    context.fillStyle = text;
+    context.fillText(label, fontSize / 2, height / 2 + 0.5);
+  }
+  if (labels.size >= MAX_LABELS) labels.clear();
+  const made = { canvas, width, height };
+  labels.set(key, made);
+  return made;
 }
 
 function screenBox([x1, y1, x2, y2]: BoxXyxy, { scale, x, y }: View): [number, number, number, number] {

@@ -1,8 +1,120 @@
+import { useEffect, useRef, useState, useSyncExternalStore } from 'react';
 import { useTranslation } from 'react-i18next';
 
+import { useModels } from '../../api/client';
+import { ApiProblem } from '../../api/problem';
+import { Button, IconButton } from '../../components/Button';
+import { EmptyState } from '../../components/EmptyState';
 import { PageHead } from '../../components/PageHead';
+import { ProblemMessage } from '../../components/ProblemMessage';
+import { Segments } from '../../components/Segments';
+import { Skeleton } from '../../components/Skeleton';
+import { keepPreference, readPreference } from '../../lib/preferences';
+import { AddPictures, useDrop } from './AddPictures';
+import { askService } from './ask';
+import { CameraDialog } from './CameraDialog';
+import { PictureStrip } from './PictureStrip';
+import { PictureView } from './PictureView';
+import { TryStore } from './store';
+import styles from './TryPanel.module.css';
 
+const store = new TryStore(askService);
+const BOTH = 'both';
+
+/** Pictures in, what the models say of them out. */
 export default function TryPanel() {
   const { t } = useTranslation();
-  return <PageHead title={t('try.title')} intro={t('try.intro')} />;
+  const { pictures, selected } = useSyncExternalStore(store.subscribe, store.get);
+  const models = useModels();
+  const [choice, setChoice] = useState(() => readPreference('try.task') ?? BOTH);
+  const [isPhotographing, setPhotographing] = useState(false);
+  const files = useRef<HTMLInputElement>(null);
+  const isDragging = useDrop((dropped) => store.add(dropped));
+
+  const champions = models.data?.models.filter(({ role }) => role === 'champion') ?? [];
+  const deployed = champions.map(({ task }) => task);
+  const tasks = deployed.includes(choice) ? [choice] : deployed;
+  const asked = tasks.join(' ');
+  useEffect(() => store.setTasks(asked ? asked.split(' ') : []), [asked]);
+
+  const picture = pictures.find(({ id }) => id === selected);
+  const shared = { onFiles: () => files.current?.click(), onPhoto: () => setPhotographing(true) };
+  const problem = models.error instanceof ApiProblem ? models.error : null;
+  return (
+    <>
+      <PageHead title={t('try.title')} intro={t('try.intro')}>
+        {deployed.length > 1 && (
+          <Segments
+            label={t('try.tasks')}
+            value={tasks.length > 1 ? BOTH : (tasks[0] ?? BOTH)}
+            options={[BOTH, ...deployed].map((id) => ({ id, text: t(`task.${id}`, { defaultValue: id }) }))}
+            onChange={(id) => {
+              setChoice(id);
+              keepPreference('try.task', id);
+            }}
+          />
+        )}
+      </PageHead>
+
+      <input
+        ref={files}
+        type="file"
+        accept="image/*,.bmp"
+        multiple
+        hidden
+        data-testid="files"
+        onChange={({ target }) => {
+          store.add([...(target.files ?? [])]);
+          target.value = ''; // the same file may be chosen again
+        }}
+      />
+      {isDragging && <div className={styles.dropping}>{t('try.drop_now')}</div>}
+
+      {problem && (
+        <div className={styles.problem}>
+          <ProblemMessage problem={problem}>
+            <div>
+              <Button small icon="retry" onPress={() => void models.refetch()}>
+                {t('app.retry')}
+              </Button>
+            </div>
+          </ProblemMessage>
+        </div>
+      )}
+      {models.isPending && !problem && <Skeleton height={360} />}
+      {models.data && deployed.length === 0 && (
+        <EmptyState icon="layers" title={t('try.no_model_title')} text={t('try.no_model_text')} />
+      )}
+      {deployed.length > 0 && !picture && <AddPictures {...shared} onSample={(file) => store.add([file])} />}
+      {picture && (
+        <div className={styles.work}>
+          <div className={styles.bar}>
+            <PictureStrip pictures={pictures} selected={selected} onSelect={(id) => store.select(id)} />
+            <div className={styles.add}>
+              <IconButton kind="plain" icon="upload" label={t('try.add')} onPress={shared.onFiles} />
+              <IconButton kind="plain" icon="camera" label={t('try.photo')} onPress={shared.onPhoto} />
+              <IconButton icon="trash" label={t('try.clear')} onPress={() => store.clear()} />
+            </div>
+          </div>
+          <PictureView
+            picture={picture}
+            tasks={tasks}
+            models={champions}
+            onCancel={() => store.cancel(picture.id)}
+            onRetry={() => store.retry(picture.id)}
+            onRemove={() => store.remove(picture.id)}
+          />
+        </div>
+      )}
+      {isPhotographing && (
+        <CameraDialog
+          onClose={() => setPhotographing(false)}
+          onPhoto={(file) => {
+            setPhotographing(false);
+            store.add([file]);
+          }}
+        />
+      )}
+    </>
+  );
 }

@@ -1,0 +1,128 @@
+import { useEffect, useRef, useState } from 'react';
+import { Dialog, Heading, Modal, ModalOverlay } from 'react-aria-components';
+import { useTranslation } from 'react-i18next';
+
+import { Button, classes } from '../../components/Button';
+import dialog from '../../components/Dialog.module.css';
+import { Skeleton } from '../../components/Skeleton';
+import styles from './CameraDialog.module.css';
+
+type Fault = 'camera_denied' | 'camera_none' | 'camera_insecure';
+
+/** Shows the camera and takes a photo. */
+export function CameraDialog({ onPhoto, onClose }: { onPhoto: (file: File) => void; onClose: () => void }) {
+  const { t } = useTranslation();
+  const video = useRef<HTMLVideoElement>(null);
+  const [facing, setFacing] = useState<'environment' | 'user'>('environment');
+  const [isReady, setReady] = useState(false);
+  const [fault, setFault] = useState<Fault | null>(null);
+
+  useEffect(() => {
+    let stream: MediaStream | null = null;
+    let closed = false;
+    openCamera(facing).then(
+      (opened) => {
+        stream = opened;
+        if (closed) stop(opened);
+        else if (video.current) video.current.srcObject = opened;
+      },
+      (error: unknown) => {
+        if (!closed) setFault(faultOf(error));
+      },
+    );
+    return () => {
+      closed = true;
+      if (stream) stop(stream);
+    };
+  }, [facing]);
+
+  const take = () => {
+    const source = video.current;
+    if (!source) return;
+    const canvas = document.createElement('canvas');
+    canvas.width = source.videoWidth;
+    canvas.height = source.videoHeight;
+    canvas.getContext('2d')?.drawImage(source, 0, 0);
+    canvas.toBlob(
+      (blob) => {
+        if (blob) onPhoto(new File([blob], 'photo.jpg', { type: 'image/jpeg' }));
+      },
+      'image/jpeg',
+      0.92,
+    );
+  };
+  return (
+    <ModalOverlay
+      className={dialog.overlay ?? ''}
+      isOpen
+      isDismissable
+      onOpenChange={(isOpen) => {
+        if (!isOpen) onClose();
+      }}
+    >
+      <Modal className={classes(dialog.modal, dialog.wide)}>
+        <Dialog className={dialog.dialog ?? ''}>
+          <div className={dialog.form}>
+            <Heading slot="title">{t('try.camera_title')}</Heading>
+            {fault ? (
+              <p role="alert" className={dialog.text}>
+                {t(`try.${fault}`)}
+              </p>
+            ) : (
+              <div className={styles.preview}>
+                {!isReady && <Skeleton height="100%" />}
+                { }
+                <video
+                  ref={video}
+                  autoPlay
+                  muted
+                  playsInline
+                  aria-label={t('try.camera_title')}
+                  onLoadedData={() => setReady(true)}
+                />
+              </div>
+            )}
+            <div className={dialog.actions}>
+              <Button kind="quiet" onPress={onClose}>
+                {t('app.cancel')}
+              </Button>
+              {!fault && (
+                <>
+                  <Button
+                    icon="retry"
+                    onPress={() => {
+                      setReady(false);
+                      setFacing(facing === 'user' ? 'environment' : 'user');
+                    }}
+                  >
+                    {t('try.camera_switch')}
+                  </Button>
+                  <Button kind="primary" icon="camera" isDisabled={!isReady} onPress={take}>
+                    {t('try.camera_take')}
+                  </Button>
+                </>
+              )}
+            </div>
+          </div>
+        </Dialog>
+      </Modal>
+    </ModalOverlay>
+  );
+}
+
+async function openCamera(facingMode: string): Promise<MediaStream> {
+  // Types promise it; browsers leave it out of pages that came over plain http.
+  const devices = navigator.mediaDevices as MediaDevices | undefined;
+  if (!devices) throw new DOMException('no secure context', 'SecurityError');
+  return devices.getUserMedia({ video: { facingMode, width: { ideal: 1920 }, height: { ideal: 1080 } }, audio: false });
+}
+
+function stop(stream: MediaStream) {
+  for (const track of stream.getTracks()) track.stop();
+}
+
+function faultOf(error: unknown): Fault {
+  const name = error instanceof DOMException ? error.name : '';
+  if (name === 'SecurityError') return 'camera_insecure';
+  return name === 'NotAllowedError' ? 'camera_denied' : 'camera_none';
+}

@@ -1,0 +1,57 @@
+import { useState } from 'react';
+import { useTranslation } from 'react-i18next';
+
+import type { Schemas, TaskAnswer } from '../../api/client';
+import { Button } from '../../components/Button';
+import { Card } from '../../components/Card';
+import styles from './ClassificationCard.module.css';
+import { Footnote, modelName } from './Footnote';
+
+const FEW = 5;
+
+interface ClassificationCardProps {
+  answer: TaskAnswer;
+  ranked: readonly Schemas['Scored'][];
+}
+
+/** The most probable class, the others as bars, and what the number means. */
+export function ClassificationCard({ answer, ranked }: ClassificationCardProps) {
+  const { t, i18n } = useTranslation();
+  const [isLong, setLong] = useState(false);
+  const percent = new Intl.NumberFormat(i18n.language, { style: 'percent', maximumFractionDigits: 1 });
+  const [best] = ranked;
+  if (!best) return null;
+  const rows = isLong ? ranked : ranked.slice(0, FEW);
+  return (
+    <Card title={t('task.classification')} aside={modelName(t, answer)}>
+      <p className={styles.best}>
+        <strong>{best.class}</strong>
+        <span>{percent.format(best.score)}</span>
+      </p>
+      <ol className={styles.bars} aria-label={t('try.classes')}>
+        {rows.map((row, rank) => (
+          <li key={row.class_id} data-best={rank === 0 ? '' : undefined}>
+            <span className={styles.name}>{row.class}</span>
+            <span className={styles.rail} aria-hidden="true">
+              <span style={{ width: `${row.score * 100}%` }} />
+            </span>
+            <span className={styles.percent}>{percent.format(row.score)}</span>
+          </li>
+        ))}
+      </ol>
+      {ranked.length > FEW && (
+        <div>
+          <Button small kind="quiet" onPress={() => setLong(!isLong)}>
+            {isLong ? t('try.less') : t('try.more', { count: ranked.length })}
+          </Button>
+        </div>
+      )}
+      <Footnote answer={answer}>
+        {t('try.confidence_about', {
+          percent: new Intl.NumberFormat(i18n.language, { style: 'percent' }).format(best.score),
+          number: Math.round(best.score * 100),
+        })}
+      </Footnote>
+    </Card>
+  );
+}
