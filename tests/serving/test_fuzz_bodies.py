@@ -50,7 +50,7 @@ def outcomes(service: Service, requests: Iterable[Sent]) -> Counter[str]:
     for path, headers, body in requests:
         # An exception that escapes the application would be raised here.
         named = {name.encode(): value.encode("latin-1") for name, value in headers.items()}
-        response = service.client.post(path, headers=named, content=body)  # type: ignore[arg-type]
+        response = service.client.post(path, headers=named, content=body)
         status = response.status_code
         assert status in ALLOWED, (path, headers, body[:300], response.text)
         if status >= 400:

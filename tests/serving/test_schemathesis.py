@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import schemathesis
@@ -91,7 +91,7 @@ _NUMBERS = count()
 
 @SCHEMA.parametrize()
 @hypothesis_settings(deadline=None, suppress_health_check=list(HealthCheck))
-def test_the_document_holds(case: Case, running: Running) -> None:
+def test_the_document_holds(case: Case[Any], running: Running) -> None:
     # Every second id is one that is there; a generated one never is.
     if case.meta is not None and case.meta.generation.mode.is_positive and next(_NUMBERS) % 2:
         if "id" in case.path_parameters and case.method == "GET":
