@@ -11,14 +11,12 @@ import { Segments } from '../../components/Segments';
 import { Skeleton } from '../../components/Skeleton';
 import { keepPreference, readPreference } from '../../lib/preferences';
 import { AddPictures, useDrop } from './AddPictures';
-import { askService } from './ask';
 import { CameraDialog } from './CameraDialog';
 import { PictureStrip } from './PictureStrip';
 import { PictureView } from './PictureView';
-import { TryStore } from './store';
+import { store } from './pictures';
 import styles from './TryPanel.module.css';
 
-const store = new TryStore(askService);
 const BOTH = 'both';
 
 /** Pictures in, what the models say of them out. */

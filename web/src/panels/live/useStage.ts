@@ -1,0 +1,31 @@
+import { useCallback, useMemo } from 'react';
+import { useTranslation } from 'react-i18next';
+
+import type { FramePrediction } from '../../api/stream';
+import type { StageBox } from '../../components/stage/drawBoxes';
+import { paintRanked } from './paintRanked';
+
+/** What is drawn over a frame: boxes, or the most probable classes. */
+export function useDrawing(prediction: FramePrediction | null) {
+  const { i18n } = useTranslation();
+  const percent = useMemo(() => new Intl.NumberFormat(i18n.language, { style: 'percent' }), [i18n.language]);
+  const boxes = useMemo(
+    () =>
+      prediction?.detections?.map(
+        (item): StageBox => ({
+          box: item.box_xyxy as unknown as StageBox['box'],
+          classId: item.class_id,
+          label: `${item.class} ${percent.format(item.score)}`,
+        }),
+      ),
+    [prediction, percent],
+  );
+  const ranked = prediction?.detections ? null : prediction?.ranked;
+  const paint = useCallback(
+    (context: CanvasRenderingContext2D) => {
+      if (ranked) paintRanked(context, ranked, percent);
+    },
+    [ranked, percent],
+  );
+  return { boxes, paint };
+}
