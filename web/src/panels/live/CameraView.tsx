@@ -17,7 +17,7 @@ import { FrameSettingsCard } from './FrameSettingsCard';
 import styles from './Live.module.css';
 import { StreamMessage } from './StreamMessage';
 import { usePageVisible } from './usePageVisible';
-import { useDrawing } from './useStage';
+import { useDrawing } from './useDrawing';
 
 const FIGURES_MS = 500;
 

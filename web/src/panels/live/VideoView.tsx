@@ -15,7 +15,7 @@ import styles from './Live.module.css';
 import { StreamMessage } from './StreamMessage';
 import { Timeline } from './Timeline';
 import { csvOf, frameTimes, jsonOf, momentAt, withMoment, type Moment } from './timeline';
-import { useDrawing } from './useStage';
+import { useDrawing } from './useDrawing';
 import { durationOf, seek, walk } from './walk';
 
 const RATES = ['1', '2', '5', '10', '30'] as const;

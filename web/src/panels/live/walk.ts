@@ -19,16 +19,18 @@ interface Walk {
  * @returns whether all were answered; false once `signal` is aborted.
  */
 export async function walk(times: readonly number[], { seek, encode, stream, signal }: Walk): Promise<boolean> {
+  // A function, since it changes while something is waited for.
+  const isOver = () => signal.aborted;
   for (const time of times) {
-    if (signal.aborted) return false;
+    if (isOver()) return false;
     await seek(time);
     const data = await encode();
-    while (!stream.isFree && !signal.aborted) await stream.changed();
-    if (signal.aborted) return false;
+    while (!stream.isFree && !isOver()) await stream.changed();
+    if (isOver()) return false;
     if (data) stream.send(data, time);
-    while (stream.pending > 0 && !signal.aborted) await stream.changed();
+    while (stream.pending > 0 && !isOver()) await stream.changed();
   }
-  return !signal.aborted;
+  return !isOver();
 }
 
 /** Resolves once the video shows the frame at `time`. */

@@ -13,7 +13,7 @@ export function useDrawing(prediction: FramePrediction | null) {
     () =>
       prediction?.detections?.map(
         (item): StageBox => ({
-          box: item.box_xyxy as unknown as StageBox['box'],
+          box: item.box_xyxy,
           classId: item.class_id,
           label: `${item.class} ${percent.format(item.score)}`,
         }),
