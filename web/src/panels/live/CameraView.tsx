@@ -8,9 +8,9 @@ import { Card } from '../../components/Card';
 import { EmptyState } from '../../components/EmptyState';
 import { ImageStage, type StageHandle } from '../../components/stage/ImageStage';
 import { cameraFault, closeCamera, listCameras, openCamera, type CameraFault } from '../../lib/camera';
+import { givePicture } from '../../lib/inbox';
 import { Rate, Rolling } from '../../lib/rolling';
 import type { Size } from '../../lib/viewport';
-import { store as tryStore } from '../try/pictures';
 import { Figures, NO_FIGURES, type LiveFigures } from './Figures';
 import { encodeFrame, inPixelsOf, keepFrameSettings, readFrameSettings, snapshotOf } from './frames';
 import { FrameSettingsCard } from './FrameSettingsCard';
@@ -36,6 +36,8 @@ export function CameraView({ task }: { task: string }) {
   const [isOn, setOn] = useState(false);
   const [isPaused, setPaused] = useState(false);
   const [deviceId, setDeviceId] = useState<string | null>(null);
+  // The one that the browser chose, where none was asked for.
+  const [openId, setOpenId] = useState('');
   const [cameras, setCameras] = useState<readonly MediaDeviceInfo[]>([]);
   const [fault, setFault] = useState<CameraFault | null>(null);
   const [source, setSource] = useState<{ element: HTMLVideoElement; size: Size } | null>(null);
@@ -64,8 +66,10 @@ export function CameraView({ task }: { task: string }) {
           return;
         }
         element.srcObject = media;
+        const [track] = media.getVideoTracks();
+        setOpenId(track?.getSettings().deviceId ?? '');
         // A cable pulled out.
-        media.getVideoTracks()[0]?.addEventListener('ended', () => {
+        track?.addEventListener('ended', () => {
           setOn(false);
           setFault('camera_none');
         });
@@ -155,7 +159,7 @@ export function CameraView({ task }: { task: string }) {
     if (!video.current) return;
     const file = await snapshotOf(video.current, `${t('live.snapshot_name')}-${kept.length + 1}.jpg`);
     if (!file) return;
-    tryStore.add([file]);
+    givePicture(file);
     setKept([...kept, file.name]);
   };
   const start = () => {
@@ -182,9 +186,10 @@ export function CameraView({ task }: { task: string }) {
         autoPlay
         muted
         playsInline
-        onLoadedData={({ currentTarget: element }) =>
-          setSource({ element, size: { width: element.videoWidth, height: element.videoHeight } })
-        }
+        onLoadedData={({ currentTarget: element }) => {
+          if (isPaused) element.pause(); // the tab was left meanwhile
+          setSource({ element, size: { width: element.videoWidth, height: element.videoHeight } });
+        }}
       />
       {!isOn && (
         <EmptyState icon="video" title={t('live.camera_title')} text={t('live.camera_text')}>
@@ -217,7 +222,7 @@ export function CameraView({ task }: { task: string }) {
                 <label className={styles.select}>
                   <span>{t('live.which')}</span>
                   <select
-                    value={deviceId ?? cameras[0]?.deviceId ?? ''}
+                    value={openId}
                     onChange={({ target }) => {
                       pause(false);
                       setDeviceId(target.value);
@@ -236,7 +241,8 @@ export function CameraView({ task }: { task: string }) {
               </Button>
             </div>
             <p role="status" className={styles.kept}>
-              {kept.length > 0 && (
+              {!source && t('try.camera_start')}
+              {source && kept.length > 0 && (
                 <>
                   {t('live.kept', { name: kept.at(-1) })} <Link href="/">{t('live.kept_open')}</Link>
                 </>
