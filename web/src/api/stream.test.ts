@@ -179,6 +179,20 @@ describe('FrameStream', () => {
     }
   });
 
+  it('takes a connection for dead that owes an answer for long, and none that owes nothing', async () => {
+    const stream = start();
+    socket().open();
+    stream.send(FRAME, 'a');
+    socket().answer(1);
+    await vi.advanceTimersByTimeAsync(120_000);
+    expect(sockets).toHaveLength(1);
+    stream.send(FRAME, 'b');
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(statuses.at(-1)).toMatchObject({ state: 'waiting', problem: { code: 'unreachable' } });
+    await vi.advanceTimersByTimeAsync(500);
+    expect(sockets).toHaveLength(2);
+  });
+
   it('stays closed', async () => {
     const stream = start();
     socket().open();

@@ -1,6 +1,6 @@
 import { api, asked, type Schemas } from './client';
 import { apiKey } from './key';
-import { ApiProblem, connectionLost, problemOf } from './problem';
+import { ApiProblem, problemOf, unreachable } from './problem';
 
 type Body = Schemas['FrameAnswer'];
 
@@ -42,6 +42,8 @@ export interface StreamOptions<Tag> {
 const IN_FLIGHT = 2;
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
+/** After so long without an answer that is owed, the connection is taken for dead; the service answers sooner. */
+const STALL_MS = 30_000;
 /** What a key may consist of to be a subprotocol's name (RFC 9110, token). */
 const TOKEN = /^[\w!#$%&'*+.^`|~-]+$/;
 
@@ -60,6 +62,7 @@ export class FrameStream<Tag> {
   private count = 0;
   private failures = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
+  private stall: ReturnType<typeof setTimeout> | undefined;
   private isClosed = false;
   private waiters: (() => void)[] = [];
 
@@ -82,6 +85,7 @@ export class FrameStream<Tag> {
     if (this.socket?.readyState !== WebSocket.OPEN) return;
     this.socket.send(data);
     this.sent.push({ number: ++this.count, data, tag, at: this.now() });
+    this.watch();
   }
 
   /** Resolves when something has changed: an answer, a connection, the end. */
@@ -98,6 +102,7 @@ export class FrameStream<Tag> {
   close() {
     this.isClosed = true;
     clearTimeout(this.timer);
+    clearTimeout(this.stall);
     const socket = this.socket;
     this.socket = null;
     socket?.close();
@@ -132,6 +137,7 @@ export class FrameStream<Tag> {
     socket.onclose = () => {
       if (this.socket !== socket) return;
       this.socket = null;
+      clearTimeout(this.stall);
       void this.fail(wasOpen, refusal);
     };
   }
@@ -143,12 +149,18 @@ export class FrameStream<Tag> {
     const sent = this.sent[index];
     if (!sent) return;
     this.sent = this.sent.slice(index + 1);
+    this.watch();
     this.options.onAnswer({ answer, tag: sent.tag, latencyMs: this.now() - sent.at });
     this.wake();
   }
 
+  private watch() {
+    clearTimeout(this.stall);
+    if (this.sent.length > 0) this.stall = setTimeout(() => this.socket?.close(), STALL_MS);
+  }
+
   private async fail(wasOpen: boolean, refusal: ApiProblem | null) {
-    let problem = refusal ?? connectionLost();
+    let problem = refusal ?? unreachable();
     if (!wasOpen) {
       const probe = this.options.probe ?? (() => asked(() => api.GET('/v1/models')));
       try {
