@@ -4,12 +4,14 @@ import { ApiProblem, problemOf, unreachable } from './problem';
 
 type Body = Schemas['FrameAnswer'];
 
-export interface FrameAnswer extends Pick<Body, 'frame' | 'dropped' | 'model' | 'ms' | 'problem'> {
-  readonly prediction: FramePrediction | null;
+/** What has no value is left out. */
+export interface FrameAnswer extends Pick<Body, 'frame' | 'dropped'>, Partial<Pick<Body, 'model' | 'ms' | 'problem'>> {
+  readonly prediction?: FramePrediction | null;
 }
 
 /** As a request's, without an id: frames are not kept. */
-export type FramePrediction = Pick<Schemas['PredictionBody'], 'image' | 'ranked' | 'detections'>;
+export type FramePrediction = Pick<Schemas['PredictionBody'], 'image'> &
+  Partial<Pick<Schemas['PredictionBody'], 'ranked' | 'detections'>>;
 
 export type StreamStatus =
   | { readonly state: 'connecting' | 'open' | 'closed' }
@@ -132,7 +134,7 @@ export class FrameStream<Tag> {
     socket.onmessage = ({ data }: MessageEvent<string>) => {
       const message = JSON.parse(data) as FrameAnswer;
       if ('frame' in message) this.take(message);
-      else refusal = problemOf(statusOf(message), (message as { problem?: unknown }).problem, () => null);
+      else refusal = refusalOf(message);
     };
     socket.onclose = () => {
       if (this.socket !== socket) return;
@@ -201,7 +203,8 @@ export function backOff(failures: number): number {
   return Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** failures);
 }
 
-function statusOf(message: object): number {
-  const { problem } = message as { problem?: { status?: unknown } };
-  return typeof problem?.status === 'number' ? problem.status : 0;
+/** The refusal of one frame, or of the stream. */
+export function refusalOf(message: { readonly problem?: unknown }): ApiProblem {
+  const { status } = (message.problem ?? {}) as { status?: unknown };
+  return problemOf(typeof status === 'number' ? status : 0, message.problem, () => null);
 }

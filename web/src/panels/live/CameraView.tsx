@@ -2,10 +2,12 @@ import { useEffect, useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Link } from 'wouter';
 
-import { FrameStream, type FrameAnswer, type FramePrediction, type StreamStatus } from '../../api/stream';
+import type { ApiProblem } from '../../api/problem';
+import { FrameStream, refusalOf, type FrameAnswer, type FramePrediction, type StreamStatus } from '../../api/stream';
 import { Button } from '../../components/Button';
 import { Card } from '../../components/Card';
 import { EmptyState } from '../../components/EmptyState';
+import { ProblemMessage } from '../../components/ProblemMessage';
 import { ImageStage, type StageHandle } from '../../components/stage/ImageStage';
 import { cameraFault, closeCamera, listCameras, openCamera, type CameraFault } from '../../lib/camera';
 import { givePicture } from '../../lib/inbox';
@@ -22,8 +24,10 @@ import { useDrawing } from './useDrawing';
 const FIGURES_MS = 500;
 
 interface Shown {
-  readonly model: FrameAnswer['model'];
+  readonly model: FrameAnswer['model'] | null;
   readonly prediction: FramePrediction | null;
+  /** Why there is none. */
+  readonly problem: ApiProblem | null;
 }
 
 /** The camera with what the model says of it, as fast as it says it. */
@@ -66,6 +70,7 @@ export function CameraView({ task }: { task: string }) {
           return;
         }
         element.srcObject = media;
+        play(element);
         const [track] = media.getVideoTracks();
         setOpenId(track?.getSettings().deviceId ?? '');
         // A cable pulled out.
@@ -109,8 +114,12 @@ export function CameraView({ task }: { task: string }) {
         answered += 1;
         rate.tick(performance.now());
         latency.push(latencyMs);
-        if (answer.ms !== null) model.push(answer.ms);
-        setShown({ model: answer.model, prediction: answer.prediction && inPixelsOf(answer.prediction, tag) });
+        if (typeof answer.ms === 'number') model.push(answer.ms);
+        setShown({
+          model: answer.model ?? null,
+          prediction: answer.prediction ? inPixelsOf(answer.prediction, tag) : null,
+          problem: answer.problem ? refusalOf(answer) : null,
+        });
       },
     });
     stream.current = frames;
@@ -153,7 +162,7 @@ export function CameraView({ task }: { task: string }) {
   const pause = (paused: boolean) => {
     setPaused(paused);
     if (paused) video.current?.pause();
-    else void video.current?.play();
+    else if (video.current) play(video.current);
   };
   const snapshot = async () => {
     if (!video.current) return;
@@ -183,7 +192,6 @@ export function CameraView({ task }: { task: string }) {
         className="visually-hidden"
         aria-hidden="true"
         tabIndex={-1}
-        autoPlay
         muted
         playsInline
         onLoadedData={({ currentTarget: element }) => {
@@ -251,6 +259,7 @@ export function CameraView({ task }: { task: string }) {
           </div>
           <div className={styles.side}>
             <StreamMessage status={status} onRetry={() => stream.current?.retry()} />
+            {shown?.problem && status.state === 'open' && <ProblemMessage problem={shown.problem} />}
             <Card title={t('live.figures')} aside={shown?.model && t('try.model', { ...shown.model })}>
               <Figures figures={figures} />
             </Card>
@@ -266,4 +275,11 @@ export function CameraView({ task }: { task: string }) {
       )}
     </>
   );
+}
+
+/** Not by `autoPlay`, with which browsers stop a video that is scrolled out of sight. */
+function play(video: HTMLVideoElement) {
+  video.play().catch(() => {
+    // Closed before it began.
+  });
 }

@@ -79,8 +79,8 @@ export function VideoView({ file, task, onClose }: { file: File; task: string; o
         setMoments((before) =>
           withMoment(before, {
             time,
-            model,
-            prediction: prediction && inPixelsOf(prediction, size),
+            model: model ?? null,
+            prediction: prediction ? inPixelsOf(prediction, size) : null,
             problem: problem?.code ?? null,
           }),
         ),
@@ -140,7 +140,7 @@ export function VideoView({ file, task, onClose }: { file: File; task: string; o
     const element = video.current;
     if (!element) return;
     if (isPlaying) element.pause();
-    else void element.play();
+    else element.play().catch(() => setPlaying(false));
   };
 
   const now = momentAt(moments, position, 1.5 / perSecond);
