@@ -103,6 +103,7 @@ for (const task of ['Detection', 'Classification']) {
     await page.getByRole('radio', { name: task }).click();
     await start(page);
     await expect(page.getByText(`tiny-${task.toLowerCase()}, version 1`)).toBeVisible();
+    await expect(page.getByTestId('seen')).toHaveText(task === 'Detection' ? /\d|Nothing that it knows/ : /\d+%/);
     await expect(figure(page, 'latency')).toHaveText(/^[\d.]+ ms$/);
     await expect(figure(page, 'model_time')).toHaveText(/^[\d.]+ ms$/);
     await expect(figure(page, 'dropped')).toHaveText(/^\d+ of [1-9]\d*$/);

@@ -17,6 +17,7 @@ import { Figures, NO_FIGURES, type LiveFigures } from './Figures';
 import { encodeFrame, inPixelsOf, keepFrameSettings, readFrameSettings, snapshotOf } from './frames';
 import { FrameSettingsCard } from './FrameSettingsCard';
 import styles from './Live.module.css';
+import { Seen } from './Seen';
 import { StreamMessage } from './StreamMessage';
 import { usePageVisible } from './usePageVisible';
 import { useDrawing } from './useDrawing';
@@ -102,6 +103,7 @@ export function CameraView({ task }: { task: string }) {
     const canvas = document.createElement('canvas');
     const [rate, latency, model] = [new Rate(), new Rolling(), new Rolling()];
     let [seen, answered, lastTime, frame] = [0, 0, -1, 0];
+    let width = element.videoWidth;
     let [isConnected, isEncoding, isOver] = [false, false, false];
     const frames = new FrameStream<Size>({
       task,
@@ -132,6 +134,11 @@ export function CameraView({ task }: { task: string }) {
       frame = requestAnimationFrame(look);
       if (element.currentTime === lastTime) return;
       lastTime = element.currentTime;
+      if (element.videoWidth !== width && element.videoWidth > 0) {
+        // A phone was turned.
+        width = element.videoWidth;
+        setSource({ element, size: { width, height: element.videoHeight } });
+      }
       stage.current?.redraw();
       if (isConnected) seen += 1;
       if (isEncoding || !frames.isFree) return;
@@ -260,7 +267,10 @@ export function CameraView({ task }: { task: string }) {
           <div className={styles.side}>
             <StreamMessage status={status} onRetry={() => stream.current?.retry()} />
             {shown?.problem && status.state === 'open' && <ProblemMessage problem={shown.problem} />}
-            <Card title={t('live.figures')} aside={shown?.model && t('try.model', { ...shown.model })}>
+            <Card title={t('live.seen')} aside={shown?.model && t('try.model', { ...shown.model })}>
+              <Seen prediction={shown?.prediction ?? null} />
+            </Card>
+            <Card title={t('live.figures')}>
               <Figures figures={figures} />
             </Card>
             <FrameSettingsCard

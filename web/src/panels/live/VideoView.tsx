@@ -12,6 +12,7 @@ import type { Size } from '../../lib/viewport';
 import { encodeFrame, inPixelsOf, keepFrameSettings, readFrameSettings } from './frames';
 import { FrameSettingsCard } from './FrameSettingsCard';
 import styles from './Live.module.css';
+import { Seen } from './Seen';
 import { StreamMessage } from './StreamMessage';
 import { Timeline } from './Timeline';
 import { csvOf, frameTimes, jsonOf, momentAt, withMoment, type Moment } from './timeline';
@@ -203,6 +204,7 @@ export function VideoView({ file, task, onClose }: { file: File; task: string; o
           <div className={styles.side}>
             <StreamMessage status={status} onRetry={() => stream.current?.retry()} />
             <Card title={file.name} aside={now?.model && t('try.model', { ...now.model })}>
+              <Seen prediction={now?.prediction ?? null} />
               <div className={styles.setting}>
                 <span>{t('live.rate')}</span>
                 <Segments
