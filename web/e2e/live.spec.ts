@@ -151,7 +151,8 @@ test('another camera is chosen', async ({ page }) => {
   await watch(page);
   await open(page);
   await start(page);
-  const which = page.getByLabel('Camera', { exact: true }).and(page.locator('select'));
+  const which = page.getByRole('combobox', { name: 'Camera' });
+  await expect(which).toBeVisible();
   const options = await which.locator('option').evaluateAll((all) => all.map((option) => (option as HTMLOptionElement).value));
   expect(options).toHaveLength(2);
   const used = await which.inputValue();

@@ -3,6 +3,7 @@ import { useTranslation } from 'react-i18next';
 
 import type { FramePrediction } from '../../api/stream';
 import type { StageBox } from '../../components/stage/drawBoxes';
+import type { View } from '../../lib/viewport';
 import { paintRanked } from './paintRanked';
 
 /** What is drawn over a frame: boxes, or the most probable classes. */
@@ -22,8 +23,8 @@ export function useDrawing(prediction: FramePrediction | null) {
   );
   const ranked = prediction?.detections ? null : prediction?.ranked;
   const paint = useCallback(
-    (context: CanvasRenderingContext2D) => {
-      if (ranked) paintRanked(context, ranked, percent);
+    (context: CanvasRenderingContext2D, view: View) => {
+      if (ranked) paintRanked(context, ranked, percent, view);
     },
     [ranked, percent],
   );
