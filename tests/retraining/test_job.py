@@ -6,59 +6,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.retraining.fake import NAMES, Killed, Pipeline, go, make
 from visionloop.core.errors import BusyError, DataError, VisionloopError
-from visionloop.retraining.job import Job, Outdated, Run, Step, StepResult, exclusive
+from visionloop.retraining.job import Job, Outdated, Step, StepResult, exclusive
 from visionloop.retraining.report import status_text, tell_alerts
 from visionloop.retraining.state import Journal, RunState
 
-NAMES = ("collect", "train", "judge", "promote", "clean")
 
-
-class Killed(BaseException):
-    """As a SIGKILL at that moment: nothing of the job's own code runs afterwards."""
-
-
-class Pipeline:
-    """Steps that write into a folder what they do; `at` is asked before and after each."""
-
-    def __init__(self, root: Path, at: Callable[[str, str], None] = lambda step, moment: None) -> None:
-        self.root, self.at = root, at
-        self.calls: list[str] = []
-
-    def steps(self) -> list[Step]:
-        return [Step(name, lambda run, name=name: self._do(name, run)) for name in NAMES]  # type: ignore[misc]
-
-    def _do(self, name: str, run: Run) -> StepResult:
-        self.calls.append(name)
-        self.at(name, "before")
-        if name == "promote":
-            # As the registry does: the same version again changes nothing.
-            champion = self.root / "champion"
-            if not champion.exists() or champion.read_text() != run.state.run:
-                with (self.root / "audit").open("a") as file:
-                    file.write(run.state.run + "\n")
-                champion.write_text(run.state.run)
-        run.work.mkdir(parents=True, exist_ok=True)
-        (run.work / name).touch()
-        self.at(name, "after")
-        return StepResult(line=f"{name} done", values={"by": name}, outcome="promoted" if name == "promote" else None)
-
-
-def make(root: Path, pipeline: Pipeline, **options: Any) -> Job:
-    return Job(Journal(root / "state"), pipeline.steps(), show=lambda line: None, **options)
-
-
-def go(job: Job) -> RunState:
-    """What one call of the command does."""
-    state = job.unfinished()
-    return job.work(state if state is not None else job.start("classification", ["labels: 3 new"], "ann"))
+@pytest.fixture(autouse=True)
+def no_power_cuts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes are killed here, not machines; forcing each write to the disk would take most of the time."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 def test_a_run_leaves_its_steps_its_history_and_no_work(tmp_path: Path) -> None:
@@ -95,6 +58,55 @@ def test_killed_at_any_step_it_goes_on_there(tmp_path: Path, victim: str, moment
     assert second.calls == list(NAMES[NAMES.index(victim) :])
     assert (tmp_path / "audit").read_text().splitlines() == [state.run]
     assert len(Journal(tmp_path / "state").history()) == 1
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_killed_at_any_write_of_the_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, early: bool) -> None:
+    """Before or after the file was replaced, which is all that others can see."""
+    write = Journal.write
+
+    def steps(pipeline: Pipeline) -> list[Step]:
+        found = pipeline.steps()
+        if early:
+            found[1] = Step("train", lambda run: StepResult(line="nothing new", values={}, outcome="unchanged"))
+        return found
+
+    def run(folder: Path) -> RunState:
+        folder.mkdir(exist_ok=True)
+        return go(Job(Journal(folder / "state"), steps(Pipeline(folder)), show=lambda line: None))
+
+    counted: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "write", lambda self, state: (counted.append(""), write(self, state))[1])
+        expected = run(tmp_path / "whole")
+    assert expected.outcome == ("unchanged" if early else "promoted")
+    for victim in range(len(counted)):
+        for after in (False, True):
+            folder = tmp_path / f"{victim}-{after}"
+            left = [victim]
+
+            def killing(self: Journal, state: RunState, left: list[int] = left, after: bool = after) -> None:
+                left[0] -= 1
+                if left[0] < 0 and not after:
+                    raise Killed
+                write(self, state)
+                if left[0] < 0:
+                    raise Killed
+
+            with monkeypatch.context() as patch:
+                patch.setattr(Journal, "write", killing)
+                with pytest.raises(Killed):
+                    run(folder)
+            job = Job(Journal(folder / "state"), steps(Pipeline(folder)), show=lambda line: None)
+            state = job.unfinished()
+            ended = job.work(state) if state is not None else Journal(folder / "state").read()
+            if ended is None:
+                assert (victim, after) == (0, False)
+                continue
+            assert (ended.status, ended.outcome) == ("done", expected.outcome)
+            assert len(Journal(folder / "state").history()) == 1
+            audit = folder / "audit"
+            assert (audit.read_text().splitlines() if audit.exists() else []) == ([] if early else [ended.run])
 
 
 def test_killed_between_state_and_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +236,7 @@ def test_alerts_hear_of_a_failure_before_any_other_end(tmp_path: Path) -> None:
 _SCRIPT = """
 import sys, time
 from pathlib import Path
-from tests.retraining.test_job import Pipeline, go, make
+from tests.retraining.fake import Pipeline, go, make
 from visionloop.core.errors import BusyError
 from visionloop.retraining.job import BUSY_STATUS, exclusive
 root = Path(sys.argv[1])

@@ -168,7 +168,7 @@ class Job:
         Returns:
             The run, `done` or `failed`; an error of the user's environment is in its step, and in its log.
         """
-        state = self._save(state, status="running", calls=state.calls + 1, ended_at=None, outcome=None)
+        state = self._save(state, status="running", calls=state.calls + 1, ended_at=None)
         rewinds = 0
         index = 0
         while index < len(self._steps):
@@ -186,32 +186,38 @@ class Job:
                 rewinds += 1
                 if rewinds > _MAX_REWINDS:
                     return self._fail(state, index, error)
-                back = [item.name for item in self._steps].index(error.step)
                 self._show(f"{step.name}: {error.what}; again from {error.step}")
-                for again in range(back, index + 1):
-                    state = self._update(state, again, status="waiting", result={}, line="")
+                back = [item.name for item in self._steps].index(error.step)
+                again = [item.model_copy(update={"status": "waiting", "result": {}}) for item in state.steps[back:]]
+                state = self._save(state, steps=(*state.steps[:back], *again))
                 index = back
                 continue
             except Exception as error:
                 return self._fail(state, index, error)
-            state = self._update(
-                state, index, status="done", ended_at=self._now(), line=result.line, result=result.values
-            )
-            state = self._save(state, busy_s=state.busy_s + seconds_of(state.steps[index]))
-            if result.outcome is not None:
-                state = self._save(state, outcome=result.outcome)
+            state = self._finish(state, index, result)
             self._show(f"{step.name}: {result.line} ({seconds_of(state.steps[index]):.1f} s)")
-            # A run that has its outcome early skips what is left but the last step, which cleans up.
-            if result.outcome is not None and index < len(self._steps) - 1:
-                for skipped in range(index + 1, len(self._steps) - 1):
-                    state = self._update(state, skipped, status="done", line="not needed")
-                index = len(self._steps) - 1
-                continue
             index += 1
         state = self._save(state, status="done", ended_at=self._now(), outcome=state.outcome or "unchanged")
         self._remember(state)
         self._clean(state)
         return state
+
+    def _finish(self, state: RunState, index: int, result: StepResult) -> RunState:
+        """One write for all that a finished step changes: a kill sees all of it or nothing."""
+        steps = list(state.steps)
+        steps[index] = steps[index].model_copy(
+            update={"status": "done", "ended_at": self._now(), "line": result.line, "result": result.values}
+        )
+        if result.outcome is not None:
+            # With its outcome early, a run needs nothing but the last step, which cleans up.
+            for later in range(index + 1, len(steps) - 1):
+                steps[later] = steps[later].model_copy(update={"status": "done", "line": "not needed"})
+        return self._save(
+            state,
+            steps=tuple(steps),
+            busy_s=state.busy_s + seconds_of(steps[index]),
+            outcome=result.outcome or state.outcome,
+        )
 
     def _fail(self, state: RunState, index: int, error: Exception) -> RunState:
         log = self._folder(state) / LOG
@@ -266,7 +272,7 @@ def seconds_of(step: StepState) -> float:
     """How long a step's latest try took; 0 where it has not ended, or the clock went back."""
     if step.started_at is None or step.ended_at is None:
         return 0.0
-    return max(0.0, (step.ended_at - step.started_at).totalseconds_of())
+    return max(0.0, (step.ended_at - step.started_at).total_seconds())
 
 
 @contextmanager
