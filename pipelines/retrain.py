@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import getpass
 import json
 import os
@@ -197,12 +198,11 @@ class Loop:
 
         settings = self.config.general.retraining
         folder = run.work.resolve()
-        words = [f"task={self.task}", *settings.overrides, f"build={folder}", f"reports={folder / 'reports'}"]
+        weights = None
         if training and settings.start == "champion":
             champion = serving_champion(self.config.general.registry, self.config.root, self.task)
-            if champion is not None:
-                words.append(f"{self.task}.model.weights='{champion_weights(champion, folder / 'weights')}'")
-        return load_config(words, root=self.config.root)
+            weights = champion and champion_weights(champion, folder / "weights")
+        return _compose(self.config.root, self.task, settings.overrides, folder, weights)
 
     def _prepare(self, run: Run) -> StepResult:
         from visionloop.data.prepare import prepare_recent
@@ -225,6 +225,14 @@ class Loop:
             line = "the data and settings are the champion's: nothing new to learn"
             return StepResult(line=line, values=values, outcome="unchanged")
         return StepResult(line=f"{line}; {values['recent']} recent test images", values=values)
+
+
+@functools.cache
+def _compose(root: Path, task: str, overrides: tuple[str, ...], folder: Path, weights: Path | None) -> Config:
+    words = [f"task={task}", *overrides, f"build={folder}", f"reports={folder / 'reports'}"]
+    if weights is not None:
+        words.append(f"{task}.model.weights='{weights}'")
+    return load_config(words, root=root)
 
 
 def retrain(loop: Loop, *, force: bool, restart: bool, who: str) -> RunState | None:
