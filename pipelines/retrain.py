@@ -196,13 +196,20 @@ class Loop:
         """The configuration with everything derived in the run's own folder; `dvc repro`'s stays untouched."""
         from visionloop.retraining.steps import champion_weights, serving_champion
 
-        settings = self.config.general.retraining
-        folder = run.work.resolve()
-        weights = None
-        if training and settings.start == "champion":
-            champion = serving_champion(self.config.general.registry, self.config.root, self.task)
-            weights = champion and champion_weights(champion, folder / "weights")
-        return _compose(self.config.root, self.task, settings.overrides, folder, weights)
+        settings, folder = self.config.general.retraining, run.work.resolve()
+        config = self.config
+        if settings.overrides:
+            config = _compose(config.root, (f"task={self.task}", *settings.overrides))
+        paths = {"build": str(folder), "reports": str(folder / "reports")}
+        config = replace(config, general=config.general.model_copy(update=paths))
+        if not training or settings.start == "scratch":
+            return config
+        champion = serving_champion(self.config.general.registry, self.config.root, self.task)
+        if champion is None:
+            return config
+        weights = {"weights": str(champion_weights(champion, folder / "weights"))}
+        block = replace(config.selected, model=config.selected.model.model_copy(update=weights))
+        return replace(config, blocks=config.blocks | {self.task: block})
 
     def _prepare(self, run: Run) -> StepResult:
         from visionloop.data.prepare import prepare_recent
@@ -220,19 +227,15 @@ class Loop:
         )
         champion = serving_champion(self.config.general.registry, root, self.task)
         values = {"dataset": dataset.info.content_hash, "recent": 0 if recent is None else len(recent)}
-        forced = any("--force" in reason for reason in run.state.reasons)
-        if not forced and nothing_new(champion, dataset.info.content_hash, plan.describe()):
+        if not run.state.forced and nothing_new(champion, dataset.info.content_hash, plan.describe()):
             line = "the data and settings are the champion's: nothing new to learn"
             return StepResult(line=line, values=values, outcome="unchanged")
         return StepResult(line=f"{line}; {values['recent']} recent test images", values=values)
 
 
 @functools.cache
-def _compose(root: Path, task: str, overrides: tuple[str, ...], folder: Path, weights: Path | None) -> Config:
-    words = [f"task={task}", *overrides, f"build={folder}", f"reports={folder / 'reports'}"]
-    if weights is not None:
-        words.append(f"{task}.model.weights='{weights}'")
-    return load_config(words, root=root)
+def _compose(root: Path, overrides: tuple[str, ...]) -> Config:
+    return load_config(overrides, root=root)
 
 
 def retrain(loop: Loop, *, force: bool, restart: bool, who: str) -> RunState | None:
@@ -252,7 +255,7 @@ def retrain(loop: Loop, *, force: bool, restart: bool, who: str) -> RunState | N
     print(f"{loop.task}: {'retraining' if decision.runs else 'no retraining'}: {decision.line}", flush=True)
     if not decision.runs:
         return None
-    return job.work(job.start(loop.task, decision.reasons, who))
+    return job.work(job.start(loop.task, decision.reasons, who, forced=force))
 
 
 def select(config: Config, task: str) -> Config:
@@ -278,7 +281,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     busy: list[BusyError] = []
 
     def work() -> None:
-        config = load_config(params=arguments.params)
+        config = load_config()
         loops = [Loop.of(select(config, name)) for name in arguments.task or config.general.tasks]
         if arguments.status:
             _show_status(loops, as_json=arguments.json)
@@ -314,7 +317,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--restart", action="store_true", help="give an unfinished run up first")
     parser.add_argument("--json", action="store_true", help="JSON, with --status and --dry-run")
-    parser.add_argument("--params", type=Path, help="read this composed file instead of conf/")
     return parser
 
 

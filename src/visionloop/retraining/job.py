@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from visionloop.core import files
-from visionloop.core.errors import BusyError, VisionloopError
+from visionloop.core.errors import BusyError, Interrupted, VisionloopError
 from visionloop.retraining.state import Ended, Journal, Outcome, RunState, StepState
 
 BUSY_STATUS = 75
@@ -146,7 +146,7 @@ class Job:
         self._show(f"run {state.run} is given up: {why}")
         self._clean(ended)
 
-    def start(self, task: str, reasons: Sequence[str], who: str) -> RunState:
+    def start(self, task: str, reasons: Sequence[str], who: str, *, forced: bool = False) -> RunState:
         """Begin a run; `work` then does it."""
         now = self._now()
         state = RunState(
@@ -155,6 +155,7 @@ class Job:
             status="running",
             reasons=tuple(reasons),
             who=who,
+            forced=forced,
             started_at=now,
             steps=tuple(StepState(name=step.name) for step in self._steps),
         )
@@ -192,6 +193,8 @@ class Job:
                 state = self._save(state, steps=(*state.steps[:back], *again))
                 index = back
                 continue
+            except Interrupted:
+                raise
             except Exception as error:
                 return self._fail(state, index, error)
             state = self._finish(state, index, result)

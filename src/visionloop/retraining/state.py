@@ -62,6 +62,8 @@ class RunState(Settings):
     """Why it was started."""
     who: str
     """Who started it."""
+    forced: bool = False
+    """Whether it trains although there is nothing new to learn."""
     started_at: datetime
     """When it was started first."""
     ended_at: datetime | None = None
