@@ -1,1 +1,2 @@
-from tests.registry.conftest import brightness, fresh_database, project, root  # noqa: F401
+from tests.evaluation.conftest import brightness  # noqa: F401
+from tests.registry.conftest import fresh_database, project, root  # noqa: F401

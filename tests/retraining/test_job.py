@@ -14,7 +14,7 @@ import pytest
 from tests.retraining.fake import NAMES, Killed, Pipeline, go, make
 from visionloop.core.errors import BusyError, DataError, VisionloopError
 from visionloop.retraining.job import Job, Outdated, Step, StepResult, exclusive
-from visionloop.retraining.report import status_text, tell_alerts
+from visionloop.retraining.report import ending, status_text, tell_alerts
 from visionloop.retraining.state import Journal, RunState
 
 
@@ -76,8 +76,13 @@ def test_killed_at_any_write_of_the_state(tmp_path: Path, monkeypatch: pytest.Mo
         return go(Job(Journal(folder / "state"), steps(Pipeline(folder)), show=lambda line: None))
 
     counted: list[str] = []
+
+    def counting(self: Journal, state: RunState) -> None:
+        counted.append(state.status)
+        write(self, state)
+
     with monkeypatch.context() as patch:
-        patch.setattr(Journal, "write", lambda self, state: (counted.append(""), write(self, state))[1])
+        patch.setattr(Journal, "write", counting)
         expected = run(tmp_path / "whole")
     assert expected.outcome == ("unchanged" if early else "promoted")
     for victim in range(len(counted)):
@@ -192,7 +197,7 @@ def test_what_is_always_outdated_fails(tmp_path: Path) -> None:
 def test_old_runs_are_removed(tmp_path: Path) -> None:
     now = datetime(2026, 3, 1, tzinfo=UTC)
     for day in range(4):
-        go(make(tmp_path, Pipeline(tmp_path), keep_runs=2, now=lambda day=day: now + timedelta(days=day)))  # type: ignore[misc]
+        go(make(tmp_path, Pipeline(tmp_path), keep_runs=2, now=lambda day=day: now + timedelta(days=day)))
     names = sorted(path.name[:8] for path in (tmp_path / "state/runs").iterdir())
     assert names == ["20260303", "20260304"]
 
@@ -224,12 +229,14 @@ def test_alerts_hear_of_a_failure_before_any_other_end(tmp_path: Path) -> None:
     failed = go(make(tmp_path / "a", Pipeline(tmp_path, fail)))
     good = go(make(tmp_path / "b", Pipeline(tmp_path)))
     file = tmp_path / "retraining.json"
-    tell_alerts(file, [(failed, tmp_path / "x"), (good, tmp_path / "y")], datetime(2026, 3, 1, tzinfo=UTC))
+    when = datetime(2026, 3, 1, tzinfo=UTC)
+    bad, fine = ending(failed, tmp_path / "x", when), ending(good, tmp_path / "y", when)
+    tell_alerts(file, [bad, fine])
     report = json.loads(file.read_text())
     assert (report["status"], report["step"], report["error"]) == ("failed", "train", "no memory")
-    tell_alerts(file, [], datetime(2026, 3, 2, tzinfo=UTC))
+    tell_alerts(file, [])
     assert json.loads(file.read_text()) == report
-    tell_alerts(file, [(good, tmp_path / "y")], datetime(2026, 3, 2, tzinfo=UTC))
+    tell_alerts(file, [fine])
     assert json.loads(file.read_text())["status"] == "promoted"
 
 

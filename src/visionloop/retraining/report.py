@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 from visionloop.core import files
+from visionloop.core.errors import VisionloopError
 from visionloop.monitoring.alerts.sources.reports import RetrainingFile
 from visionloop.retraining.job import LOG
 from visionloop.retraining.state import Journal, RunState
@@ -14,30 +15,38 @@ from visionloop.retraining.state import Journal, RunState
 _MARKS = {"waiting": " ", "running": ">", "done": "x", "failed": "!"}
 
 
-def tell_alerts(path: Path, states: Iterable[tuple[RunState, Path]], now: datetime) -> None:
-    """Write the file from which `visionloop alerts` knows how retrainings ended; without any it stays as it is.
-
-    The file has room for one: a failure goes before any other end.
-
-    Args:
-        path: The file.
-        states: Runs that have just ended or failed, with their folders.
-        now: With a time zone.
-    """
-    ended = sorted(states, key=lambda pair: pair[0].status == "failed")
-    if not ended:
-        return
-    state, folder = ended[-1]
+def ending(state: RunState, folder: Path, now: datetime) -> RetrainingFile:
+    """How a run ended or failed, as the alerts read it; `folder` is the run's."""
     failed = next((step for step in state.steps if step.status == "failed"), None)
-    report = RetrainingFile(
+    return RetrainingFile(
         created_at=now,
         status="failed" if state.status == "failed" else state.outcome or state.status,
         task=state.task,
         step=failed.name if failed else "",
-        error=" ".join(failed.error.split())[:500] if failed else "",
+        error=_one_line(failed.error) if failed else "",
         evidence=str(folder / LOG) if failed else str(folder),
     )
-    files.write_text(path, report.model_dump_json(indent=2) + "\n")
+
+
+def not_started(task: str, error: VisionloopError, now: datetime) -> RetrainingFile:
+    """That a task could not even be looked at, as the alerts read it."""
+    return RetrainingFile(
+        created_at=now, status="failed", task=task, step="start", error=_one_line(error.what), evidence=error.where
+    )
+
+
+def tell_alerts(path: Path, reports: Sequence[RetrainingFile]) -> None:
+    """Write the file from which `visionloop alerts` knows how retrainings ended; without a report it stays as it is.
+
+    The file has room for one: a failure goes before any other end.
+    """
+    if reports:
+        worst = next((report for report in reports if report.status == "failed"), reports[-1])
+        files.write_text(path, worst.model_dump_json(indent=2) + "\n")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:500]
 
 
 def status_text(journal: Journal, task: str) -> str:
