@@ -68,7 +68,7 @@ def decode_image(
     *,
     where: str = "image",
     max_pixels: int = MAX_PIXELS,
-    admit: Callable[[int], None] = lambda num_pixels: None,
+    admit: Callable[[int], None] | None = None,
 ) -> ImageArray:
     """Decode a still image into upright RGB.
 
@@ -107,7 +107,8 @@ def decode_image(
                 expected="a single still image",
                 action="save the frame that is meant as an image of its own",
             )
-        admit(width * height)
+        if admit is not None:
+            admit(width * height)
         try:
             return _to_rgb(image)
         except (OSError, SyntaxError, ValueError, EOFError) as error:

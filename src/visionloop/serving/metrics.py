@@ -43,6 +43,7 @@ EXPLANATION_SECONDS = Histogram(
 LOG_ROWS = Gauge(
     "visionloop_log_rows", "Rows for the prediction store, by fate.", ["fate"], multiprocess_mode="livesum"
 )
+IMAGES_DROPPED = Counter("visionloop_images_dropped", "Images that should have been kept and were not.", ["reason"])
 STORE_OPEN = Gauge(
     "visionloop_store_open",
     "1 where the prediction store could be opened; 0 where predictions are not kept.",
