@@ -275,7 +275,7 @@ class StoredPrediction(_Shape):
     image_bytes: int
     """Size of the encoded image."""
     result: PredictionBody
-    """The prediction, as it was answered."""
+    """The prediction at the model's operating point, whatever the request asked for."""
     top_class: str | None
     """The class with the highest score; null where nothing was found."""
     confidence: float | None
