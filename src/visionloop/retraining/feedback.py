@@ -14,7 +14,7 @@ from visionloop.monitoring.settings import StoreSettings
 from visionloop.monitoring.store import PredictionStore
 from visionloop.monitoring.store.engine import parse_url
 from visionloop.retraining.judgements import Judgement, Truth, read_judgements
-from visionloop.serving.images import kept_image
+from visionloop.serving.kept import kept_image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
