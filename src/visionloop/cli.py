@@ -15,6 +15,7 @@ import click
 from visionloop import __version__
 from visionloop.alert_commands import alerts
 from visionloop.core.errors import ImageError, RegistryError, VisionloopError
+from visionloop.drift_commands import drift
 
 if TYPE_CHECKING:
     from visionloop.registry.settings import RegistrySettings
@@ -310,6 +311,7 @@ def _require_free_port(host: str, port: int) -> None:
 
 
 main.add_command(alerts)
+main.add_command(drift)
 
 
 @main.group()

@@ -28,6 +28,7 @@ from visionloop.serving import custom_vision, metrics
 from visionloop.serving.answering import Answering
 from visionloop.serving.batches import MEDIA_TYPES, BatchJobs
 from visionloop.serving.caller import caller_of
+from visionloop.serving.drift_gauges import DriftGauges
 from visionloop.serving.explain import Explainer
 from visionloop.serving.memory import Memory, store_problem
 from visionloop.serving.models import Fleet, Job, LiveLineup, LiveModel, parallel_batches, verbs
@@ -64,6 +65,7 @@ class Api:
         self._explainer = Explainer(self.fleet, settings)
         self.fleet.on_change = self._changed
         self._memory = Memory(settings, state, store)
+        self._drift = DriftGauges(state)
         self._answering = Answering(settings, self.fleet, self._memory)
         self.batches = BatchJobs(settings, state, self.fleet, self._memory)
         self._failed: set[str] = set()
@@ -185,7 +187,11 @@ class Api:
         return JSONResponse(openapi_document(self._verbs))
 
     async def _metrics(self, _: Request) -> Response:
-        return Response(await asyncio.to_thread(metrics.exposition), media_type=CONTENT_TYPE_LATEST)
+        def scraped() -> bytes:
+            self._drift.show()
+            return metrics.exposition()
+
+        return Response(await asyncio.to_thread(scraped), media_type=CONTENT_TYPE_LATEST)
 
     async def _models(self, _: Request) -> Response:
         rows = []

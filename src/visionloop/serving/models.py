@@ -11,7 +11,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from visionloop.core.files import sha256_bytes
 from visionloop.core.images import ImageArray, decode_image
 from visionloop.serving.batching import Batcher, Served
 from visionloop.serving.metrics import ModelMeters
+from visionloop.serving.observing import Answered, Observer
 from visionloop.serving.refusals import bad_option, nothing_serves
 from visionloop.serving.settings import ServingSettings
 from visionloop.task import Prediction, load_task
@@ -34,10 +35,11 @@ MIN_SIDE = 2
 
 
 class Job(NamedTuple):
-    """One encoded image and the name errors call it by."""
+    """One encoded image and the name errors call it by; `observed` where its answer is measured for drift."""
 
     data: bytes
     name: str
+    observed: bool = False
 
 
 class Answer(NamedTuple):
@@ -49,6 +51,7 @@ class Answer(NamedTuple):
         decode_s: Seconds of decoding and bringing to size.
         sha256: Hex, of the encoded image.
         num_bytes: Of the encoded image.
+        features: What drift is seen by, where it was asked for and there was time for it.
     """
 
     prediction: Prediction
@@ -56,6 +59,7 @@ class Answer(NamedTuple):
     decode_s: float
     sha256: str
     num_bytes: int
+    features: dict[str, Any] | None = None
 
 
 class LiveModel:
@@ -69,13 +73,20 @@ class LiveModel:
     """
 
     def __init__(
-        self, variant: Variant, role: Role, predictor: Predictor, settings: ServingSettings, executor: Executor
+        self,
+        variant: Variant,
+        role: Role,
+        predictor: Predictor,
+        settings: ServingSettings,
+        executor: Executor,
+        observer: Observer,
     ) -> None:
         self.variant = variant
         self.role: Role = role
         self.predictor = predictor
         self.meters = ModelMeters(predictor.task.name, variant.version, role)
         self._max_pixels = settings.upload.max_pixels
+        self._observer = observer
         self._batcher = Batcher(self._work, settings.batching, executor, parallel=parallel_batches(settings))
 
     @property
@@ -110,9 +121,17 @@ class LiveModel:
             outputs = self.predictor.run(np.stack([array for _, _, _, array, _, _ in ready]))
             placements = [placement for _, _, _, _, placement, _ in ready]
             predictions = self.predictor.task.finish(outputs, placements, self.predictor.operating_point)
-            for (index, job, image, _, _, seconds), prediction in zip(ready, predictions, strict=True):
-                # Hashed here, off the event loop, which ten megabytes would hold up for milliseconds.
-                answers[index] = Answer(prediction, image, seconds, sha256_bytes(job.data), len(job.data))
+            # Measured and hashed here, off the event loop, which ten megabytes would hold up for milliseconds.
+            answered = [
+                Answered(image, prediction, job.observed)
+                for (_, job, image, _, _, _), prediction in zip(ready, predictions, strict=True)
+            ]
+            records = self._observer.observe(self.predictor.task, answered)
+            for (index, job, image, _, _, seconds), (_, prediction, _), features in zip(
+                ready, answered, records, strict=True
+            ):
+                digest = sha256_bytes(job.data)
+                answers[index] = Answer(prediction, image, seconds, digest, len(job.data), features)
         return answers
 
 
@@ -164,6 +183,7 @@ class Fleet:
         self._settings = settings
         self._pointer = root / settings.pointer
         self._executor = executor
+        self._observer = Observer(settings.observe)
         self._lineups: Mapping[str, LiveLineup] = MappingProxyType({})
         self._seen: tuple[int, int] | None = None
         self._stopped: set[str] = set()
@@ -291,7 +311,7 @@ class Fleet:
             _log.error("%s of %s is not served, what served before stays: %s", role, task, error, exc_info=not known)
             return None
         _log.info("%s of %s: %s version %s", role, task, variant.model, variant.version)
-        return LiveModel(variant, role, predictor, self._settings, self._executor)
+        return LiveModel(variant, role, predictor, self._settings, self._executor, self._observer)
 
     def _watch(self) -> None:
         while not self._stop.wait(self._settings.poll_s):

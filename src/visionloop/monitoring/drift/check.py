@@ -58,7 +58,7 @@ def check(profile: Profile, window: Window, settings: DriftSettings) -> DriftRes
     valid = np.isfinite(rows.embeddings).all(axis=1)
     if window.complete:
         family, newest = _run(reference, rows, settings)
-        tests = _corrected(family, reference, rows, settings.alpha)
+        tests = _corrected(family, reference, rows, settings)
     status = _status(tests, settings) if window.complete else "insufficient_data"
     return DriftResult(
         status=status,
@@ -76,7 +76,11 @@ def check(profile: Profile, window: Window, settings: DriftSettings) -> DriftRes
         tests=tuple(tests),
         classes=_classes(profile, rows),
         newest=newest,
-        accuracy=estimate_accuracy(rows.expected_scores, profile.info, critical=status == "critical"),
+        accuracy=estimate_accuracy(
+            rows.expected_scores,
+            profile.info,
+            drifted=any(test.drifted for test in tests if test.subject == "embedding"),
+        ),
         remarks=_remarks(profile, window, int((~valid).sum())),
     )
 
@@ -140,7 +144,10 @@ def _subsample(embeddings: npt.NDArray[np.float32], limit: int, seed: int) -> np
     return np.sort(np.random.default_rng(seed).choice(valid, limit, replace=False))
 
 
-def _corrected(family: list[_Test], reference: Observations, rows: Observations, alpha: float) -> list[TestReport]:
+def _corrected(
+    family: list[_Test], reference: Observations, rows: Observations, settings: DriftSettings
+) -> list[TestReport]:
+    smallest = {"D": settings.min_d, "V": settings.min_v}
     tested = [test for test in family if test.result.p is not None]
     adjusted = dict(zip((test.name for test in tested), holm([test.result.p or 0.0 for test in tested]), strict=True))
     reports = []
@@ -159,7 +166,9 @@ def _corrected(family: list[_Test], reference: Observations, rows: Observations,
                 p_adjusted=p_adjusted,
                 effect=test.result.effect,
                 effect_name=test.effect_name,
-                drifted=p_adjusted is not None and p_adjusted <= alpha,
+                drifted=p_adjusted is not None
+                and p_adjusted <= settings.alpha
+                and (test.result.effect or 0.0) >= smallest.get(test.effect_name, -math.inf),
                 num_reference=test.result.num_reference,
                 num_window=test.result.num_window,
                 num_missing=0 if here is None else int((~np.isfinite(here)).sum()),
