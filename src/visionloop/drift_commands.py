@@ -14,7 +14,9 @@ from visionloop.core.errors import BundleError, VisionloopError
 
 if TYPE_CHECKING:
     from visionloop.artifact.deployment import Variant
+    from visionloop.core.images import ImageArray
     from visionloop.monitoring.alerts.settings import AlertSettings
+    from visionloop.monitoring.drift.report import Pictures
     from visionloop.monitoring.drift.summary import DriftSummary
     from visionloop.monitoring.drift.traffic import Checked, Subject
     from visionloop.monitoring.settings import DriftSettings
@@ -185,7 +187,8 @@ def _check(
     from visionloop.monitoring.drift.traffic import check_traffic
     from visionloop.monitoring.store import PredictionStore
 
-    checked, problems = [], []
+    checked: list[Checked] = []
+    problems: list[VisionloopError] = []
     with closing(PredictionStore.open(project.serving.store, project.state)) as store:
         for subject in subjects:
             try:
@@ -199,13 +202,64 @@ def _check(
 
 
 def _write(project: _Project, checked: list[Checked], folder: Path | None) -> dict[str, Path]:
-    """The report of each task, where there is a folder for them."""
+    """Result and report of each task, where there is a folder for them; where the reports are."""
+    from visionloop.core import files
     from visionloop.monitoring.drift.summary import write_summary
 
+    reports: dict[str, Path] = {}
     for one in checked if folder is not None else ():
         assert folder is not None
         write_summary(one.summary, folder / f"{one.summary.task}.json")
-    return {}
+        if not project.settings.report:
+            continue
+        try:
+            from visionloop.monitoring.drift.report import drift_report
+
+            page = drift_report(
+                one.summary,
+                one.profile,
+                one.sent,
+                _pictures(project, one.summary.task),
+                critical_auc=project.settings.critical_auc,
+            )
+        except ImportError as error:
+            click.echo(f"no report: {error.name} is not installed (visionloop[train] has it)", err=True)
+            return reports
+        reports[one.summary.task] = folder / f"{one.summary.task}.html"
+        files.write_text(reports[one.summary.task], page)
+    return reports
+
+
+def _pictures(project: _Project, task: str) -> Pictures:
+    """Pictures as far as they are here: kept by the service, and of the dataset the model was made from."""
+    from visionloop.config import load_config
+    from visionloop.core.images import decode_image
+    from visionloop.data.samples import Dataset
+    from visionloop.monitoring.drift.report import Pictures
+    from visionloop.serving.front import params_path
+    from visionloop.serving.images import kept_image
+
+    def sent(sha256: str) -> ImageArray | None:
+        path = kept_image(project.state / project.serving.images.folder, sha256)
+        try:
+            return decode_image(path.read_bytes(), where=path.name) if path else None
+        except (OSError, VisionloopError):
+            return None  # deleted or damaged meanwhile; the page says that a picture is not there
+
+    try:
+        build = load_config(root=project.root, params=params_path(project.root)).general.build
+        dataset = Dataset.open(project.root / build / task / "dataset")
+        samples = {sample.id: sample for sample in dataset.samples("val")}
+    except VisionloopError:
+        return Pictures(sent=sent, reference=lambda _: None)
+
+    def reference(id_: str) -> ImageArray | None:
+        try:
+            return dataset.read_image(samples[id_]) if id_ in samples else None
+        except (OSError, VisionloopError):
+            return None
+
+    return Pictures(sent=sent, reference=reference)
 
 
 def _tell_others(project: _Project, checked: list[Checked], reports: dict[str, Path], now: datetime) -> None:

@@ -73,7 +73,7 @@ def test_blurred_traffic_is_an_alarm_that_alerts_and_files_tell_of(project: Drif
     summary, status = found()
     assert status == 3
     assert (summary["alarm"], summary["num_drifted"], summary["num_looked_at"]) == (True, 2, 3)
-    assert [window["result"]["status"] for window in summary["windows"]][0] == "ok"
+    assert summary["windows"][0]["result"]["status"] == "ok"
     assert "sharpness" in summary["sentence"]
     latest = summary["windows"][2]["result"]
     # Embeddings drift, if not badly: there is no estimate all the same.

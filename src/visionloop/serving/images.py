@@ -56,17 +56,13 @@ class ImageKeeper:
 
     def path(self, sha256: str) -> Path | None:
         """The kept image of that hash, or None."""
-        found = [self._file(sha256, suffix) for suffix in (".png", ".jpg")]
-        return next((path for path in found if path.exists()), None)
+        return kept_image(self._folder, sha256)
 
     def close(self) -> None:
         """Write what is pending, and stop."""
         if self._thread.is_alive():
             self._queue.put(None)
             self._thread.join(timeout=10)
-
-    def _file(self, sha256: str, suffix: str) -> Path:
-        return self._folder / sha256[:2] / f"{sha256}{suffix}"
 
     def _run(self) -> None:
         self._size = _size(self._folder)
@@ -92,10 +88,20 @@ class ImageKeeper:
         if self._size + buffer.tell() > self._limit:
             self.dropped += 1
             return
-        target = self._file(sha256, ".png" if lossless else ".jpg")
+        target = _file(self._folder, sha256, ".png" if lossless else ".jpg")
         target.parent.mkdir(parents=True, exist_ok=True)
         files.write_bytes(target, buffer.getvalue())
         self._size += buffer.tell()
+
+
+def kept_image(folder: Path, sha256: str) -> Path | None:
+    """The kept image of that hash in the folder of kept images, or None."""
+    found = [_file(folder, sha256, suffix) for suffix in (".png", ".jpg")]
+    return next((path for path in found if path.exists()), None)
+
+
+def _file(folder: Path, sha256: str, suffix: str) -> Path:
+    return folder / sha256[:2] / f"{sha256}{suffix}"
 
 
 def _size(folder: Path) -> int:

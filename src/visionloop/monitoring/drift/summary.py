@@ -88,7 +88,9 @@ class DriftSummary(Settings):
         if self.alarm is None and not self.num_looked_at:
             return f"not enough images: {result.num_images} of {result.num_required} distinct ones"
         verdict = f"{self.num_drifted} of {self.num_looked_at} windows drifted"
-        names = ", ".join(self.drifted[:5]) + (", ..." if len(self.drifted) > 5 else "")
+        names = ", ".join(self.drifted[:4])
+        if len(self.drifted) > 4:
+            names += f" and {len(self.drifted) - 4} more"
         more = "" if self.alarm is not None else "; too few windows to say"
         return f"{verdict}{': ' + names if names else ''}{more}"
 

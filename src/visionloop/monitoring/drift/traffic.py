@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from visionloop.artifact.bundle import Bundle
 from visionloop.artifact.deployment import Variant
@@ -35,6 +35,15 @@ class Subject:
     bundle: Path
 
 
+class Sent(NamedTuple):
+    """A prediction, as a report shows it."""
+
+    created_at: datetime
+    image_sha256: str
+    top_class: str | None
+    confidence: float | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
     """A check, with what a report needs beside it.
@@ -42,12 +51,12 @@ class Checked:
     Attributes:
         summary: What was found.
         profile: What it was compared with.
-        image_sha256: Of the sent image, by prediction id.
+        sent: What is known of the predictions, by id.
     """
 
     summary: DriftSummary
     profile: Profile
-    image_sha256: dict[str, str]
+    sent: dict[str, Sent]
 
 
 def check_traffic(
@@ -107,7 +116,8 @@ def check_traffic(
         severity=("critical" if critical else "warning") if raised else None,
         remarks=_remarks(store, variant.digest, now, num_stored, len(observations), num_unfit),
     )
-    return Checked(summary=summary, profile=profile, image_sha256={row["id"]: row["image_sha256"] for row in rows})
+    sent = {row["id"]: Sent(*(row[name] for name in Sent._fields)) for row in rows}
+    return Checked(summary=summary, profile=profile, sent=sent)
 
 
 def _observations(rows: Sequence[dict[str, Any]], num_classes: int) -> tuple[Observations, int]:

@@ -167,15 +167,16 @@ class PredictionStore:
             limit: Most rows.
 
         Returns:
-            `id`, `created_at`, `key_id`, `image_sha256`, `features` and `embedding` of each; and how many of the
-            bundle's predictions, measured or not, are as late as the first of them.
+            Of each what drift needs (not `result`, the largest column); and how many of the bundle's predictions,
+            measured or not, are as late as the first of them.
 
         Raises:
             StoreError: the database cannot be read.
         """
         table = PREDICTIONS.c
         of_bundle = (table.digest == digest, table.created_at >= since, table.created_at < until)
-        chosen = (table.id, table.created_at, table.key_id, table.image_sha256, table.features, table.embedding)
+        wanted = ("id", "created_at", "key_id", "image_sha256", "top_class", "confidence", "features", "embedding")
+        chosen = [table[name] for name in wanted]
         query = (
             sa.select(*chosen)
             .where(*of_bundle, table.features.is_not(None), table.embedding.is_not(None))
