@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from visionloop.artifact.deployment import Variant
     from visionloop.core.images import ImageArray
     from visionloop.monitoring.alerts.settings import AlertSettings
+    from visionloop.monitoring.drift.profile import ProfileInfo
     from visionloop.monitoring.drift.report import Pictures
     from visionloop.monitoring.drift.summary import DriftSummary
     from visionloop.monitoring.drift.traffic import Checked, Subject
@@ -219,7 +220,7 @@ def _write(project: _Project, checked: list[Checked], folder: Path | None) -> di
                 one.summary,
                 one.profile,
                 one.sent,
-                _pictures(project, one.summary.task),
+                _pictures(project, one.profile.info),
                 critical_auc=project.settings.critical_auc,
             )
         except ImportError as error:
@@ -230,7 +231,7 @@ def _write(project: _Project, checked: list[Checked], folder: Path | None) -> di
     return reports
 
 
-def _pictures(project: _Project, task: str) -> Pictures:
+def _pictures(project: _Project, info: ProfileInfo) -> Pictures:
     """Pictures as far as they are here: kept by the service, and of the dataset the model was made from."""
     from visionloop.config import load_config
     from visionloop.core.images import decode_image
@@ -248,10 +249,15 @@ def _pictures(project: _Project, task: str) -> Pictures:
 
     try:
         build = load_config(root=project.root, params=params_path(project.root)).general.build
-        dataset = Dataset.open(project.root / build / task / "dataset")
-        samples = {sample.id: sample for sample in dataset.samples("val")}
+    except VisionloopError:
+        build = "build"  # settings of a service alone, which say nothing of data
+    try:
+        dataset = Dataset.open(project.root / build / info.task / "dataset")
+        # Of another dataset the same id is another picture.
+        chosen = dataset.samples(info.split) if dataset.info.name == info.dataset else []
     except VisionloopError:
         return Pictures(sent=sent, reference=lambda _: None)
+    samples = {sample.id: sample for sample in chosen}
 
     def reference(id_: str) -> ImageArray | None:
         try:

@@ -35,10 +35,16 @@ class _Test:
     result: TestResult
 
 
-def check(profile: Profile, window: Window, settings: DriftSettings) -> DriftResult:
+def check(profile: Profile, window: Window, settings: DriftSettings, *, brief: bool = False) -> DriftResult:
     """Compare a window with the reference.
 
     Deterministic: the same profile, window and settings give the same result. An incomplete window is not tested.
+
+    Args:
+        profile: The reference.
+        window: Answers of the same bundle.
+        settings: Of drift.
+        brief: Without histograms and without the newest images: for windows of the past.
 
     Raises:
         BundleError: the window's answers are another version's.
@@ -57,8 +63,8 @@ def check(profile: Profile, window: Window, settings: DriftSettings) -> DriftRes
     newest: tuple[NewImage, ...] = ()
     valid = np.isfinite(rows.embeddings).all(axis=1)
     if window.complete:
-        family, newest = _run(reference, rows, settings)
-        tests = _corrected(family, reference, rows, settings)
+        family, newest = _run(reference, rows, settings, newest=0 if brief else settings.newest_images)
+        tests = _corrected(family, reference, rows, settings, histograms=not brief)
     status = _status(tests, settings) if window.complete else "insufficient_data"
     return DriftResult(
         status=status,
@@ -86,7 +92,7 @@ def check(profile: Profile, window: Window, settings: DriftSettings) -> DriftRes
 
 
 def _run(
-    reference: Observations, rows: Observations, settings: DriftSettings
+    reference: Observations, rows: Observations, settings: DriftSettings, *, newest: int
 ) -> tuple[list[_Test], tuple[NewImage, ...]]:
     # As long as the profile lists it; a number that only the window has cannot be compared.
     family: list[_Test] = [
@@ -119,7 +125,7 @@ def _run(
     if embedding.domain.outcome != "tested":
         return family, ()
     scores = (embedding.reference_scores, embedding.scores)
-    return family, _newest(reference, rows, chosen, *scores, settings.newest_images)
+    return family, _newest(reference, rows, chosen, *scores, newest)
 
 
 def _named(rows: Observations) -> npt.NDArray[np.int32]:
@@ -145,7 +151,7 @@ def _subsample(embeddings: npt.NDArray[np.float32], limit: int, seed: int) -> np
 
 
 def _corrected(
-    family: list[_Test], reference: Observations, rows: Observations, settings: DriftSettings
+    family: list[_Test], reference: Observations, rows: Observations, settings: DriftSettings, *, histograms: bool
 ) -> list[TestReport]:
     smallest = {"D": settings.min_d, "V": settings.min_v}
     tested = [test for test in family if test.result.p is not None]
@@ -156,6 +162,7 @@ def _corrected(
         here = rows.scalars.get(test.name)
         there = reference.scalars.get(test.name)
         info = FEATURES.get(test.name)
+        shown = histogram(there, here) if histograms and there is not None and here is not None else None
         reports.append(
             TestReport(
                 name=test.name,
@@ -176,7 +183,7 @@ def _corrected(
                 window_median=_median(here),
                 unit=info.unit if info else "",
                 meaning=info.meaning if info else "",
-                histogram=None if there is None or here is None else histogram(there, here),
+                histogram=shown,
             )
         )
     return reports

@@ -13,7 +13,6 @@ from visionloop.artifact.deployment import Variant
 from visionloop.monitoring.drift.check import check
 from visionloop.monitoring.drift.observations import Observation, Observations
 from visionloop.monitoring.drift.profile import Profile
-from visionloop.monitoring.drift.result import DriftResult
 from visionloop.monitoring.drift.summary import DriftSummary, WindowReport
 from visionloop.monitoring.drift.windows import alarm, tumbling_windows
 from visionloop.monitoring.settings import DriftSettings
@@ -84,14 +83,16 @@ def check_traffic(
         observations, settings, duplicate_bits=profile.info.duplicate_bits, digest=variant.digest
     )
     times = {row["id"]: row["created_at"] for row in rows}
+    # Histograms and pictures are most of a result, and of interest in the latest full window only.
+    latest_full = max((index for index, window in enumerate(windows) if window.complete), default=-1)
     reports = []
-    for window in windows:
+    for index, window in enumerate(windows):
         seen = [times[id_] for id_ in observations.ids[max(0, window.first) : window.last + 1]]
         reports.append(
             WindowReport(
                 first_at=seen[0] if seen else None,
                 last_at=seen[-1] if seen else None,
-                result=check(profile, window, settings),
+                result=check(profile, window, settings, brief=index != latest_full),
             )
         )
     if len(reports) > 1 and not reports[-1].result.num_seen:
@@ -109,7 +110,7 @@ def check_traffic(
         since=since,
         num_stored=num_stored,
         num_measured=len(observations),
-        windows=tuple(_lighter(reports)),
+        windows=tuple(reports),
         alarm=raised if raised or len(latest) >= settings.alarm_drifted else None,
         num_looked_at=len(latest),
         num_drifted=sum(status != "ok" for status in latest),
@@ -135,21 +136,6 @@ def _observations(rows: Sequence[dict[str, Any]], num_classes: int) -> tuple[Obs
     width = found[-1].embedding.shape if found else None
     fit = [one for one in found if one.embedding.shape == width]
     return Observations.stack(fit, num_classes=num_classes), len(rows) - len(fit)
-
-
-def _lighter(reports: list[WindowReport]) -> list[WindowReport]:
-    """Without the histograms and pictures of all but the latest complete window: they are most of the file."""
-    complete = [index for index, report in enumerate(reports) if report.result.status != "insufficient_data"]
-    kept = complete[-1] if complete else -1
-    return [
-        report if index == kept else report.model_copy(update={"result": _plain(report.result)})
-        for index, report in enumerate(reports)
-    ]
-
-
-def _plain(result: DriftResult) -> DriftResult:
-    tests = tuple(test.model_copy(update={"histogram": None}) for test in result.tests)
-    return result.model_copy(update={"tests": tests, "newest": ()})
 
 
 def _remarks(
