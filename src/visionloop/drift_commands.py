@@ -306,10 +306,14 @@ def _plain(summary: DriftSummary) -> dict[str, object]:
 
 
 def _show(summaries: list[DriftSummary], reports: dict[str, Path]) -> None:
-    from rich.console import Console
-
     from visionloop.monitoring.drift.render import summary_lines, tests_table
 
+    try:
+        from rich.console import Console
+    except ImportError:
+        for summary in summaries:
+            click.echo(f"{summary.task}  {summary.model} {summary.version}  {summary.sentence()}")
+        return
     console = Console()
     if not console.is_terminal:
         # A pipe has no width of its own; cells must not be cut there.

@@ -134,6 +134,17 @@ def test_rows_that_cannot_be_compared_are_counted_and_said(project: DriftProject
     assert summary["windows"][-1]["result"]["num_invalid_embeddings"] == 2
 
 
+def test_without_embeddings_all_else_is_compared_and_nothing_is_estimated(project: DriftProject) -> None:
+    project.send(blurred(project.scans.traffic[:400]), embedding=None)
+    summary, status = found()
+    assert status == 3
+    latest = summary["windows"][-1]["result"]
+    assert latest["accuracy"]["status"] == "unavailable"
+    assert "embeddings were not compared" in latest["accuracy"]["reason"]
+    assert {test["outcome"] for test in latest["tests"] if test["subject"] == "embedding"} == {"no_data"}
+    assert "sharpness" in summary["sentence"]
+
+
 def test_a_clock_that_went_back_leaves_out_what_is_dated_later_than_now(project: DriftProject) -> None:
     project.send(project.scans.traffic[:250])
     project.send(blurred(project.scans.traffic[250:500]), created_at=project.now + timedelta(days=3))

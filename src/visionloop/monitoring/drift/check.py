@@ -85,7 +85,7 @@ def check(profile: Profile, window: Window, settings: DriftSettings, *, brief: b
         accuracy=estimate_accuracy(
             rows.expected_scores,
             profile.info,
-            drifted=any(test.drifted for test in tests if test.subject == "embedding"),
+            drifted=_embeddings_drift(tests),
         ),
         remarks=_remarks(profile, window, int((~valid).sum())),
     )
@@ -195,6 +195,11 @@ def _status(tests: list[TestReport], settings: DriftSettings) -> Status:
     if drifted.intersection(_EMBEDDING_TESTS) and auc is not None and auc >= settings.critical_auc:
         return "critical"
     return "drift" if drifted else "ok"
+
+
+def _embeddings_drift(tests: list[TestReport]) -> bool | None:
+    tested = [test for test in tests if test.subject == "embedding" and test.outcome == "tested"]
+    return any(test.drifted for test in tested) if tested else None
 
 
 def histogram(reference: npt.NDArray[np.float64], window: npt.NDArray[np.float64]) -> Histogram | None:

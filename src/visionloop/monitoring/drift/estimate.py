@@ -20,7 +20,8 @@ class AccuracyEstimate(Settings):
     """An estimate without labels; never a measurement."""
 
     status: EstimateStatus
-    """`not_valid` while embeddings drift; `unavailable` for tasks or windows without expected scores."""
+    """`not_valid` while embeddings drift; `unavailable` for tasks or windows without expected scores, and where
+    embeddings were not compared."""
     metric: str
     """What is estimated."""
     value: float | None = Field(default=None, ge=0, le=1)
@@ -38,7 +39,7 @@ class AccuracyEstimate(Settings):
 
 
 def estimate_accuracy(
-    expected_scores: npt.NDArray[np.float64], info: ProfileInfo, *, drifted: bool, confidence: float = 0.95
+    expected_scores: npt.NDArray[np.float64], info: ProfileInfo, *, drifted: bool | None, confidence: float = 0.95
 ) -> AccuracyEstimate:
     """Confidence-based performance estimation (CBPE, after NannyML): the mean of calibrated top confidences.
 
@@ -54,7 +55,7 @@ def estimate_accuracy(
     Args:
         expected_scores: float64 [N]; NaN where there is none.
         info: Of the reference profile.
-        drifted: Whether embeddings drift.
+        drifted: Whether embeddings drift; None where that was not tested.
         confidence: Of the interval.
     """
     scores = expected_scores[np.isfinite(expected_scores)]
@@ -69,6 +70,9 @@ def estimate_accuracy(
         return blank.model_copy(update={"reason": "no images"})
     if info.calibration_gap is None or not len(scores):
         return blank
+    if drifted is None:
+        reason = "embeddings were not compared, so nothing says whether confidence can be trusted on these images"
+        return blank.model_copy(update={"reason": reason})
     if drifted:
         reason = "embeddings drift: confidence on such images was never calibrated; label some of them"
         return blank.model_copy(update={"status": "not_valid", "reason": reason})

@@ -162,7 +162,7 @@ def embedding_tests(
 
     Args:
         reference: [N,D], finite.
-        window: [M,D], finite.
+        window: [M,D], finite; [M,0] where embeddings are not kept.
         permutations: At most so many.
         rng: Draws folds and permutations.
         num_folds: Of the classifier's cross-validation.
@@ -174,7 +174,7 @@ def embedding_tests(
         result = TestResult(outcome=outcome, **sizes)
         return EmbeddingTests(mmd=result, domain=result, scores=empty, reference_scores=empty)
 
-    if not len(reference) or not len(window) or not reference.shape[1]:
+    if not len(reference) or not len(window) or not reference.shape[1] or not window.shape[1]:
         return untested("no_data")
     if min(len(reference), len(window)) < MIN_VALUES:
         return untested("too_few")

@@ -78,7 +78,7 @@ def check_traffic(
     variant = subject.variant
     profile = Profile.open(Bundle.open(subject.bundle))
     rows, num_stored = store.measured(digest=variant.digest, since=since, until=now, limit=settings.max_rows)
-    observations, num_unfit = _observations(rows, len(profile.classes))
+    observations, num_unfit = _observations(rows, profile)
     windows = tumbling_windows(
         observations, settings, duplicate_bits=profile.info.duplicate_bits, digest=variant.digest
     )
@@ -121,20 +121,22 @@ def check_traffic(
     return Checked(summary=summary, profile=profile, sent=sent)
 
 
-def _observations(rows: Sequence[dict[str, Any]], num_classes: int) -> tuple[Observations, int]:
+def _observations(rows: Sequence[dict[str, Any]], profile: Profile) -> tuple[Observations, int]:
     """Rows of the store as columns, and how many of them another version of the program wrote."""
+    num_classes, width = len(profile.classes), profile.observations.embeddings.shape[1]
     found: list[Observation] = []
     for row in rows:
         try:
             one = Observation.from_record(
-                row["features"], id=row["id"], embedding=row["embedding"], client=row["key_id"]
+                row["features"], id=row["id"], embedding=row["embedding"] or b"", client=row["key_id"]
             )
         except (KeyError, TypeError, ValueError, AttributeError):
             continue
         if all(0 <= class_id < num_classes for class_id in one.class_counts):
             found.append(one)
-    width = found[-1].embedding.shape if found else None
-    fit = [one for one in found if one.embedding.shape == width]
+    # Where embeddings are not kept, all else is compared.
+    kept = any(len(one.embedding) == width for one in found)
+    fit = [one for one in found if len(one.embedding) == (width if kept else 0)]
     return Observations.stack(fit, num_classes=num_classes), len(rows) - len(fit)
 
 

@@ -179,7 +179,7 @@ class PredictionStore:
         chosen = [table[name] for name in wanted]
         query = (
             sa.select(*chosen)
-            .where(*of_bundle, table.features.is_not(None), table.embedding.is_not(None))
+            .where(*of_bundle, table.features.is_not(None))
             .order_by(table.created_at.desc(), table.id.desc())
             .limit(limit)
         )
