@@ -153,3 +153,13 @@ def test_holm() -> None:
     assert holm([]) == []
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+def test_weights_of_holm_share_alpha_out() -> None:
+    """Worked by hand: 0.02 / 0.5 is tried first, at all of alpha; then 0.03 / 0.3 at the remaining half."""
+    assert holm([0.02, 0.03, 0.2], [0.5, 0.3, 0.2]) == pytest.approx([0.04, 0.05, 0.2])
+    assert holm([0.01, 0.04, 0.03], [2, 2, 2]) == pytest.approx(holm([0.01, 0.04, 0.03]))
+    # Uniform p-values: any rejection at 0.05 in at most 5% of families, however the weights.
+    rng = np.random.default_rng(10)
+    low = sum(min(holm(rng.random(6).tolist(), [0.4, 0.3, 0.1, 0.1, 0.05, 0.05])) <= 0.05 for _ in range(2000))
+    assert low <= stats.binom.isf(0.001, 2000, 0.05)

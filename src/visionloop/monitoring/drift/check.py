@@ -22,6 +22,9 @@ from visionloop.monitoring.settings import DriftSettings
 _BINS = 20
 _NEIGHBOURS = 3
 _EMBEDDING_TESTS = ("embedding_mmd", "embedding_domain")
+_SHARES = {"image": 0.3, "answer": 0.2, "classes": 0.25, "embedding": 0.25}
+"""Of alpha, by group. Alike for all tests, most of it would go to the many numbers of the image, whose drift is plain
+to see, and hardly any to the classes, whose drift is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +108,24 @@ def _run(
         )
         for name, values in reference.scalars.items()
     ]
-    # Twice as many as the smallest significant p-value of Holm's procedure needs.
-    permutations = math.ceil(2 * (len(family) + 4) / settings.alpha)
+    # Twice as many as the smallest p-value that can be significant at a test's share of alpha.
+    num_answers = sum(test.subject == "answer" for test in family) + 1
+    permutations = {
+        "classes": math.ceil(2 / (settings.alpha * _SHARES["classes"])),
+        "missing_values": math.ceil(2 * num_answers / (settings.alpha * _SHARES["answer"])),
+        "embedding": math.ceil(4 / (settings.alpha * _SHARES["embedding"])),
+    }
     # What has no finite value takes no part in the other tests, so its share is a test of its own.
     for name, columns in (("classes", _named), ("missing_values", _missing)):
         rng = np.random.default_rng(settings.seed)
-        found = class_test(columns(reference), columns(rows), permutations=permutations, rng=rng)
+        found = class_test(columns(reference), columns(rows), permutations=permutations[name], rng=rng)
         family.append(_Test(name, "answer", "chi_square", "V", found))
     chosen_reference = _subsample(reference.embeddings, settings.max_test_images, settings.seed)
     chosen = _subsample(rows.embeddings, settings.max_test_images, settings.seed + 1)
     embedding = embedding_tests(
         reference.embeddings[chosen_reference],
         rows.embeddings[chosen],
-        permutations=permutations,
+        permutations=permutations["embedding"],
         rng=np.random.default_rng(settings.seed),
     )
     family.append(_Test("embedding_mmd", "embedding", "mmd", "MMD2", embedding.mmd))
@@ -155,10 +163,12 @@ def _corrected(
 ) -> list[TestReport]:
     smallest = {"D": settings.min_d, "V": settings.min_v}
     tested = [test for test in family if test.result.p is not None]
-    adjusted = dict(zip((test.name for test in tested), holm([test.result.p or 0.0 for test in tested]), strict=True))
+    groups = [_group(test) for test in tested]
+    weights = [_SHARES[group] / groups.count(group) for group in groups]
+    p_adjusted = holm([test.result.p or 0.0 for test in tested], weights)
+    adjusted = dict(zip((test.name for test in tested), p_adjusted, strict=True))
     reports = []
     for test in family:
-        p_adjusted = adjusted.get(test.name)
         here = rows.scalars.get(test.name)
         there = reference.scalars.get(test.name)
         info = FEATURES.get(test.name)
@@ -170,11 +180,10 @@ def _corrected(
                 method=test.method,
                 outcome=test.result.outcome,
                 p=test.result.p,
-                p_adjusted=p_adjusted,
+                p_adjusted=adjusted.get(test.name),
                 effect=test.result.effect,
                 effect_name=test.effect_name,
-                drifted=p_adjusted is not None
-                and p_adjusted <= settings.alpha
+                drifted=adjusted.get(test.name, math.inf) <= settings.alpha
                 and (test.result.effect or 0.0) >= smallest.get(test.effect_name, -math.inf),
                 num_reference=test.result.num_reference,
                 num_window=test.result.num_window,
@@ -187,6 +196,10 @@ def _corrected(
             )
         )
     return reports
+
+
+def _group(test: _Test) -> str:
+    return test.name if test.name in _SHARES else test.subject
 
 
 def _status(tests: list[TestReport], settings: DriftSettings) -> Status:

@@ -223,15 +223,22 @@ def permutation_p(observed: float, draw: Callable[[int, int], Floats], permutati
     return (1 + exceeding) / (1 + drawn)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm(p_values: Sequence[float], weights: Sequence[float] | None = None) -> list[float]:
     """Adjusted p-values: those at most alpha are significant with a family-wise error of at most alpha.
 
-    S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979);
-    holds whatever the dependence between the tests.
+    S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979),
+    with the weights of its section 4; holds whatever the dependence between the tests.
+
+    Args:
+        p_values: One a test.
+        weights: Positive, each test's claim to alpha; alike by default.
     """
-    order = np.argsort(p_values, kind="stable")
-    factors = np.arange(len(p_values), 0, -1)
-    adjusted = np.minimum(1.0, np.maximum.accumulate(np.asarray(p_values, np.float64)[order] * factors))
+    shares = np.ones(len(p_values)) if weights is None else np.asarray(weights, np.float64)
+    scaled = np.asarray(p_values, np.float64) / shares
+    order = np.argsort(scaled, kind="stable")
+    # The weights of those that are not rejected before it.
+    remaining = np.cumsum(shares[order][::-1])[::-1]
+    adjusted = np.minimum(1.0, np.maximum.accumulate(scaled[order] * remaining))
     result = np.empty(len(p_values))
     result[order] = adjusted
     return [float(value) for value in result]
