@@ -12,10 +12,11 @@ import pytest
 from tests.serving.conftest import SETTINGS, Service, encoded, variant
 from visionloop.artifact.deployment import Lineup
 from visionloop.core.images import decode_image
+from visionloop.monitoring.drift.features import image_features
 from visionloop.monitoring.drift.observations import Observation, observe
 from visionloop.monitoring.drift.summary import FOLDER
 from visionloop.serving import observing
-from visionloop.serving.observing import Answered, Observer
+from visionloop.serving.observing import Observer
 from visionloop.serving.settings import ObserveSettings, ServingSettings
 
 PNG = {"Content-Type": "image/png"}
@@ -64,22 +65,22 @@ def test_nothing_but_the_answer_is_kept_of_a_request_that_says_so(service: Servi
 
 
 def test_a_shadow_is_not_measured(service: Service, bundles: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[bool] = []
-    original = Observer.observe
+    wanted: list[int] = []
+    original = Observer.choose
 
-    def spy(self: Observer, task: Any, answered: Any) -> Any:
-        asked.extend(item.wanted for item in answered)
-        return original(self, task, answered)
+    def spy(self: Observer, places: Any) -> Any:
+        wanted.append(len(places))
+        return original(self, places)
 
-    monkeypatch.setattr(Observer, "observe", spy)
+    monkeypatch.setattr(Observer, "choose", spy)
     lineup = Lineup(champion=variant(bundles["classification"]), shadow=variant(bundles["classification-2"], "2"))
     service.lineup("classification", lineup)
     sent = 0
-    while False not in asked and sent < 200:  # the shadow answers beside the client's requests
+    while 0 not in wanted and sent < 200:  # the shadow answers beside the client's requests
         service.client.post("/v1/classify", content=encoded(), headers=PNG)
         sent += 1
-    assert False in asked
-    assert asked.count(True) == sent
+    assert 0 in wanted
+    assert sum(wanted) == sent
 
 
 class TestSwitchedOff:
@@ -92,36 +93,46 @@ class TestSwitchedOff:
         assert (row["features"], row["embedding"]) == (None, None)
 
 
-def test_the_budget_holds_and_chance_chooses(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each measurement takes 1 ms of a clock that the test moves; images arrive faster than 3% of the time allows."""
-    live = service.api.fleet.lineup("classification").champion
+def test_the_budget_holds_and_chance_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each image takes 1 ms of a clock that the test moves; they arrive faster than 3% of the time allows."""
     image = decode_image(encoded())
-    (prediction,) = live.predictor.predict_stream([image])
+    features = image_features(image)
     now = [0.0]
 
-    def measure(*_: Any) -> Any:
+    def measure(_: Any) -> Any:
         now[0] += 0.001
-        return observe(live.predictor.task, image, prediction)
+        return features
 
-    monkeypatch.setattr(observing, "observe", measure)
+    monkeypatch.setattr(observing, "image_features", measure)
     observer = Observer(ObserveSettings(max_share=0.03), clock=lambda: now[0])
-    first = observer.observe(live.predictor.task, [Answered(image, prediction, True)] * 100)
-    assert sum(record is not None for record in first) in (20, 21)  # what an idle worker saves up; a sum of floats
-    positions: list[int] = []
+    places: list[int] = []
+
+    def batch(num: int) -> int:
+        chosen = observer.choose(range(num))
+        assert all(observer.measure(image) is features for _ in chosen)
+        places.extend(chosen)
+        return len(chosen)
+
+    assert batch(100) == 20  # what an idle worker has saved up
+    places.clear()
     for _ in range(400):
         now[0] += 0.05
-        records = observer.observe(live.predictor.task, [Answered(image, prediction, True)] * 8)
-        positions += [index for index, record in enumerate(records) if record is not None]
-    assert len(positions) * 0.001 <= 0.03 * now[0] + 0.021
-    assert len(positions) > 550
-    assert set(positions) == set(range(8))
+        batch(8)
+    assert 550 < len(places) <= 1000 * 0.03 * now[0] + 21
+    assert set(places) == set(range(8))
+    now[0] += 60
+    assert batch(5) == 5
+    assert Observer(ObserveSettings(enabled=False)).choose(range(3)) == frozenset()
 
 
-def test_an_image_that_cannot_be_measured_is_answered(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: Any) -> Any:
+@pytest.mark.parametrize("broken", ["image_features", "observed"])
+def test_an_image_that_cannot_be_measured_is_answered(
+    service: Service, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def fails(*_: Any) -> Any:
         raise ValueError("no number for this one")
 
-    monkeypatch.setattr(observing, "observe", broken)
+    monkeypatch.setattr(observing, broken, fails)
     row = stored(service, "/v1/classify")
     assert row["features"] is None
     assert row["embedding"] is not None

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -30,11 +29,13 @@ from visionloop.serving.batches import MEDIA_TYPES, BatchJobs
 from visionloop.serving.caller import caller_of
 from visionloop.serving.drift_gauges import DriftGauges
 from visionloop.serving.explain import Explainer
+from visionloop.serving.log import log_request
 from visionloop.serving.memory import Memory, store_problem
 from visionloop.serving.models import Fleet, Job, LiveLineup, LiveModel, parallel_batches, verbs
 from visionloop.serving.openapi import openapi_document
 from visionloop.serving.options import OPTION_NAMES, PredictOptions, parse_options
 from visionloop.serving.page import Page
+from visionloop.serving.pixels import PixelBudget
 from visionloop.serving.problems import Problem, image_problem, json_answer, problem_response
 from visionloop.serving.refusals import internal_error, nothing_serves
 from visionloop.serving.settings import ServingSettings
@@ -60,11 +61,12 @@ class Api:
         """`root` holds the deployment pointer, `state` what is written."""
         self._settings = settings
         self._executor = ThreadPoolExecutor(parallel_batches(settings), thread_name_prefix="inference")
-        self.fleet = Fleet(settings, root, self._executor)
+        pixels = PixelBudget(settings.upload.max_pixels_at_once)
+        self.fleet = Fleet(settings, root, self._executor, pixels)
         # A thread of its own: an explanation takes as long as hundreds of predictions, which go on beside it.
         self._explainer = Explainer(self.fleet, settings)
         self.fleet.on_change = self._changed
-        self._memory = Memory(settings, state, store)
+        self._memory = Memory(settings, state, store, pixels)
         self._drift = DriftGauges(state)
         self._answering = Answering(settings, self.fleet, self._memory)
         self.batches = BatchJobs(settings, state, self.fleet, self._memory)
@@ -163,7 +165,15 @@ class Api:
             took = time.perf_counter() - started
             count(response.status_code).inc()
             seconds.observe(took)
-            _log_request(request, path, response.status_code, took)
+            caller = caller_of(request)
+            log_request(
+                status=response.status_code,
+                seconds=took,
+                request_id=caller.request_id,
+                method=method,
+                route=path,
+                key_id=caller.key_id,
+            )
             return response
 
         return endpoint
@@ -293,23 +303,6 @@ def _evaluation(bundle: Path) -> dict[str, float]:
 def _refuse(problem: Problem, refusal: Refusal) -> Response:
     metrics.REJECTIONS.labels(problem.code).inc()
     return refusal(problem)
-
-
-def _log_request(request: Request, route: str, status: int, seconds: float) -> None:
-    level = logging.INFO if status < 500 else logging.WARNING
-    if not _log.isEnabledFor(level):
-        return
-    caller = caller_of(request)
-    line = {
-        "event": "request",
-        "request_id": caller.request_id,
-        "method": request.method,
-        "route": route,
-        "status": status,
-        "ms": round(1000 * seconds, 3),
-        "key_id": caller.key_id,
-    }
-    _log.log(level, orjson.dumps(line).decode())
 
 
 async def _no_such_route(request: Request, error: HTTPException) -> Response:

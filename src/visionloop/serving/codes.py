@@ -67,6 +67,7 @@ CODES: Mapping[str, Code] = {
     "not_deployed": Code("no model serves the task", "have one promoted; `/v1/models` says why one failed"),
     "stopping": Code("this worker was told to stop", "send new requests to another"),
     "overloaded": Code("the queue is full", "wait the seconds of `Retry-After`"),
+    "pixels_exhausted": Code("too many pixels are being decoded at once", "wait the seconds of `Retry-After`"),
     "too_late": Code("the answer took too long", "try again, with fewer images"),
     # What is kept.
     "unknown_prediction": Code("there is no prediction of this id", "correct it; predictions are kept for a time"),
@@ -110,7 +111,7 @@ UPLOAD: Refusals = {
     415: ("unsupported_media_type",),
 }  # fmt: skip
 """Of a body of images."""
-QUEUE: Refusals = {503: ("overloaded",), 504: ("too_late",)}
+QUEUE: Refusals = {503: ("overloaded", "pixels_exhausted"), 504: ("too_late",)}
 STORE: Refusals = {404: ("unknown_prediction",), 503: ("store_off", "store_unavailable")}
 FEEDBACK: Refusals = {
     400: ("malformed_json",),

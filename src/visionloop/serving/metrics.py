@@ -48,6 +48,10 @@ OBSERVED = Counter(
     "Images for the prediction store, by whether they were measured for drift: measured, passed_over, failed.",
     ["fate"],
 )
+IMAGES_DROPPED = Counter("visionloop_images_dropped", "Images that should have been kept and were not.", ["reason"])
+for _reason in ("busy", "full", "error"):
+    # There from the start: Prometheus sees no increase in a series that appears with its first count.
+    IMAGES_DROPPED.labels(_reason)
 STORE_OPEN = Gauge(
     "visionloop_store_open",
     "1 where the prediction store could be opened; 0 where predictions are not kept.",

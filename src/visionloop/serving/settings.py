@@ -20,6 +20,8 @@ class UploadSettings(Settings):
     """Largest body of a request, in megabytes (10**6 bytes)."""
     max_pixels: int = Field(default=64_000_000, ge=1)
     """Most pixels of an image, known from its header before it is decoded."""
+    max_pixels_at_once: int = Field(default=96_000_000, ge=1)
+    """Decoded pixels a worker holds at once, about 7 bytes each; an image that would be too many gets 503."""
     body_timeout_s: float = Field(default=30.0, gt=0)
     """Seconds within which a body must have arrived."""
 

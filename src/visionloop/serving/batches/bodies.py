@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
 from pathlib import Path
 from typing import IO, Protocol
@@ -120,9 +121,10 @@ class FormBody:
 
     def close(self) -> None:
         """Free the file, finished or not."""
-        if self._member is not None:
-            self._member.close()
-        self._zip.close()
+        # Either may fail to write its last bytes on a full disk; the other is closed all the same.
+        with contextlib.closing(self._zip):
+            if self._member is not None:
+                self._member.close()
 
     def _begin(self) -> None:
         self._disposition, self._num_header, self._num_bytes = b"", 0, 0
