@@ -27,6 +27,7 @@ from visionloop.serving import custom_vision, metrics
 from visionloop.serving.answering import Answering
 from visionloop.serving.batches import MEDIA_TYPES, BatchJobs
 from visionloop.serving.caller import caller_of
+from visionloop.serving.drift_gauges import DriftGauges
 from visionloop.serving.explain import Explainer
 from visionloop.serving.log import log_request
 from visionloop.serving.memory import Memory, store_problem
@@ -66,6 +67,7 @@ class Api:
         self._explainer = Explainer(self.fleet, settings)
         self.fleet.on_change = self._changed
         self._memory = Memory(settings, state, store, pixels)
+        self._drift = DriftGauges(state)
         self._answering = Answering(settings, self.fleet, self._memory)
         self.batches = BatchJobs(settings, state, self.fleet, self._memory)
         self._failed: set[str] = set()
@@ -195,7 +197,11 @@ class Api:
         return JSONResponse(openapi_document(self._verbs))
 
     async def _metrics(self, _: Request) -> Response:
-        return Response(await asyncio.to_thread(metrics.exposition), media_type=CONTENT_TYPE_LATEST)
+        def scraped() -> bytes:
+            self._drift.show()
+            return metrics.exposition()
+
+        return Response(await asyncio.to_thread(scraped), media_type=CONTENT_TYPE_LATEST)
 
     async def _models(self, _: Request) -> Response:
         rows = []

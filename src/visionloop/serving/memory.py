@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ class Memory:
         """`state` is the folder of what the service writes; `pixels` bounds what is decoded to be kept."""
         self.store = store
         self._keeps_images = settings.images.keep
+        self._keeps_embeddings = settings.observe.embedding
         self._body_timeout_s = settings.upload.body_timeout_s
         self._half_full = max(1, settings.store.max_pending // 2)
         self._keeper = ImageKeeper(settings, state, pixels)
@@ -71,10 +73,12 @@ class Memory:
             results: What the model says of each image at its operating point, with its `id`; whatever the request
                 asked for, so that rows can be compared.
             seconds: How long the answer took.
-            keep_images: Whether the images are kept as well; as the service is configured where None.
+            keep_images: Whether the images are kept as well, as the service is configured where None. With False
+                nothing is kept that was made of an image but the answer.
         """
         if self.store is None:
             return
+        keep_embeddings = self._keeps_embeddings and keep_images is not False
         if keep_images is None:
             keep_images = self._keeps_images
         now = datetime.now(UTC)
@@ -82,7 +86,8 @@ class Memory:
             if keep_images:
                 picture = served.value.picture
                 self._keeper.keep(served.value.sha256, served.value.data if picture is None else picture)
-            self.store.log(_row(caller, live, served.value, result, now, seconds))
+            row = _row(caller, live, served.value, result, now, seconds)
+            self.store.log(row if keep_embeddings else replace(row, embedding=None))
         for fate in ("written", "dropped", "pending"):
             metrics.LOG_ROWS.labels(fate).set(getattr(self.store, fate))
 
@@ -185,7 +190,7 @@ def _row(
         result=result,
         top_class=top[0] if top else None,
         confidence=top[1] if top else None,
-        features=None,
+        features=answer.features,
         embedding=answer.prediction.embedding.astype(np.float16).tobytes(),
         latency_ms=1000 * seconds,
     )
