@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from visionloop import __version__
+from visionloop.ab_commands import ab
 from visionloop.alert_commands import alerts
 from visionloop.core.errors import ImageError, RegistryError, VisionloopError
 
@@ -309,6 +310,7 @@ def _require_free_port(host: str, port: int) -> None:
             ) from None
 
 
+main.add_command(ab)
 main.add_command(alerts)
 
 

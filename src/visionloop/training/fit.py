@@ -121,6 +121,8 @@ def fit(
     data = _data(plan, dataset, learner, hardware)
     key = plan.key(dataset)
     checkpoint = _resumable(resume_dir, key)
+    if checkpoint is None:
+        learner.begin(data.train.inputs)
     steps = len(data.batches) * plan.training.max_epochs
     module = TrainingModule(
         plan.training, plan.task, learner, dataset.classes, (data.val.samples, data.val.placements), steps
