@@ -67,6 +67,7 @@ def box(*corners: float, name: str = "red") -> list[dict[str, Any]]:
         ({"label": box(5, 1, 8)}, "label.1.box_xyxy.3", "Field required"),
         ({"label": box(0, 0, 1, 1, name="r\0d")}, "label.1.class", "the text has the character NUL"),
         ({"label": ["red"]}, "label.0", "Input should be a valid dictionary"),
+        ({"label": "r\0d", "colour": 1}, "label", "the text has the character NUL"),
         ({"label": 7}, "label", "a label is a class name or a list of boxes"),
         ({"label": ""}, "label", "at least 1"),
         ({"label": "r\0d"}, "label", "the text has the character NUL"),

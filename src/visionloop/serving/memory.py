@@ -229,7 +229,8 @@ def _bad_feedback(error: ValidationError, body: Any) -> Problem:
     if found[0]["loc"][:1] == ("label",):
         # A label may be of two kinds, and each complains of what is the other; what matters is the one sent.
         is_list = isinstance(body["label"], list)
-        found = [one for one in found if str(one["loc"][1]).startswith("list") == is_list]
+        of_label = [one for one in found if one["loc"][0] == "label"]
+        found = [one for one in of_label if str(one["loc"][1]).startswith("list") == is_list]
     first = found[0]
     where = [str(part) for part in first["loc"]]
     what = first["msg"].removeprefix("Value error, ")

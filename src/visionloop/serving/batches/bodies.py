@@ -142,7 +142,7 @@ class FormBody:
         if self._num_files > self._settings.batches.max_images:
             raise too_many(self._settings.batches)
         # A name ending in a slash would be a folder's.
-        named = name.rstrip("/") or f"image {self._num_files}"
+        member = zipfile.ZipInfo(name.rstrip("/") or f"image {self._num_files}")
         # Two files may have one name, which `zipfile` would have written to stderr, name and all.
-        self._zip.NameToInfo.pop(named, None)
-        self._member = self._zip.open(zipfile.ZipInfo(named), "w")
+        self._zip.NameToInfo.pop(member.filename, None)
+        self._member = self._zip.open(member, "w")
