@@ -68,7 +68,7 @@ class Answering:
             Problem: overloaded, or too late.
         """
         started = time.perf_counter()
-        told = await self._ask(task, lineup, jobs, session_of(request))
+        told = await self._ask(task, lineup, jobs, session_of(request) if lineup.canary is not None else "")
         _observe(told)
         caller = caller_of(request)
         ids = [new_id() for _ in told.served]

@@ -44,6 +44,7 @@ class Memory:
         self._keeps_images = settings.images.keep
         self._body_timeout_s = settings.upload.body_timeout_s
         self._half_full = max(1, settings.store.max_pending // 2)
+        self._rows = {fate: metrics.LOG_ROWS.labels(fate) for fate in ("written", "dropped", "pending")}
         self._keeper = ImageKeeper(settings, state, pixels)
 
     def close(self) -> None:
@@ -83,8 +84,12 @@ class Memory:
                 picture = served.value.picture
                 self._keeper.keep(served.value.sha256, served.value.data if picture is None else picture)
             self.store.log(_row(caller, live, served.value, result, now, seconds))
-        for fate in ("written", "dropped", "pending"):
-            metrics.LOG_ROWS.labels(fate).set(getattr(self.store, fate))
+
+    def report(self) -> None:
+        """Bring the metrics of the store's rows up to date; called now and then, for it costs more than a count."""
+        if self.store is not None:
+            for fate, gauge in self._rows.items():
+                gauge.set(getattr(self.store, fate))
 
     def has_room(self) -> bool:
         """Whether less than half of what may wait to be written waits; the rest is left to those in a hurry.
