@@ -169,7 +169,7 @@ def test_a_training_begins_with_the_champions_weights(name: str, tmp_path: Path)
     bundle = Bundle.open(make_bundle(tmp_path / "bundle"), verify=False)
     plan = tiny_plan(name)
     trained = plan.learner(3).module.state_dict()
-    trained = {key: value + 1 if value.is_floating_point() else value for key, value in trained.items()}
+    trained = {key: (value + 1 if value.is_floating_point() else value).contiguous() for key, value in trained.items()}
     save_file(trained, bundle.root / "weights.safetensors")
     path = steps.champion_weights(bundle, tmp_path / "weights")
     assert bundle.digest[:16] in path.name
