@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 from datetime import UTC, datetime
@@ -28,8 +29,9 @@ def retrain(arguments: tuple[str, ...]) -> None:
 
 
 def _require_project() -> None:
+    """The stages lie in the working directory, or where PYTHONPATH says."""
     path = Path("pipelines") / "retrain.py"
-    if not path.is_file():
+    if not path.is_file() and importlib.util.find_spec("pipelines") is None:
         raise ConfigError(
             "there are no pipelines here",
             where=str(path.resolve()),

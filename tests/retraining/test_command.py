@@ -146,9 +146,12 @@ def test_a_dry_run_says_why_and_writes_nothing(here: Path, capsys: pytest.Captur
     assert list(here.iterdir()) == []
 
 
-def test_a_wrong_task_and_a_wrong_folder(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_task_and_a_wrong_folder(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert retrain.main(["--task", "clasification"]) == 1
     assert "did you mean classification?" in capsys.readouterr().err
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     for words in (["retrain"], ["schedule", "print", "cron"]):
         done = CliRunner().invoke(main, words)
         assert (done.exit_code, "there are no pipelines here" in done.output) == (1, True)

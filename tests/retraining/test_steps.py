@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
+from tests.contract import tiny_plan
 from tests.evaluation.fake import make_bundle, make_dataset
 from tests.registry.conftest import EVALUATION, MODEL, NOW, Project
 from visionloop.artifact.bundle import Bundle
@@ -29,6 +32,7 @@ from visionloop.retraining.collect import Collected, Held
 from visionloop.retraining.job import Outdated, Run, StepResult
 from visionloop.retraining.settings import RetrainingSettings
 from visionloop.retraining.state import RunState, StepState
+from visionloop.task import task_names
 
 GATE = GateSettings(floors={"accuracy": 0.5}, max_class_drop=None)
 GREY = range(96, 160, 2)
@@ -160,16 +164,18 @@ def test_a_champion_that_changed_since_is_judged_against(project: Project) -> No
     assert project.aliases()["champion"] == other
 
 
-def test_the_champions_weights_become_a_state_dict(tmp_path: Path) -> None:
-    import torch
-    from safetensors.torch import save_file
-
+@pytest.mark.parametrize("name", task_names())
+def test_a_training_begins_with_the_champions_weights(name: str, tmp_path: Path) -> None:
     bundle = Bundle.open(make_bundle(tmp_path / "bundle"), verify=False)
-    save_file({"a": torch.ones(2)}, bundle.root / "weights.safetensors")
+    plan = tiny_plan(name)
+    trained = plan.learner(3).module.state_dict()
+    trained = {key: (value + 1 if value.is_floating_point() else value).contiguous() for key, value in trained.items()}
+    save_file(trained, bundle.root / "weights.safetensors")
     path = steps.champion_weights(bundle, tmp_path / "weights")
-    assert torch.equal(torch.load(path, weights_only=True)["a"], torch.ones(2))
     assert bundle.digest[:16] in path.name
-    assert steps.serving_champion(RegistrySettings(), tmp_path, "brightness") is None
+    begun = replace(plan, model=plan.model.model_copy(update={"weights": str(path)})).learner(3).module.state_dict()
+    assert all(torch.equal(begun[key], trained[key]) for key in trained)
+    assert steps.serving_champion(RegistrySettings(), tmp_path, name) is None
 
 
 def test_the_same_data_and_settings_teach_nothing_new(tmp_path: Path) -> None:
