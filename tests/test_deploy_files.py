@@ -447,7 +447,7 @@ def test_the_dashboard_has_its_rows_and_a_choice_of_data_source() -> None:
     rows = [panel["title"] for panel in DASHBOARD["panels"] if panel["type"] == "row"]
     assert rows == [
         "Traffic", "Latency by stage", "Errors and rejections", "Batches and queue", "Predictions and confidence",
-        "Deployment",
+        "Drift", "Deployment",
     ]  # fmt: skip
     variables = {variable["name"]: variable for variable in DASHBOARD["templating"]["list"]}
     assert (variables["datasource"]["type"], variables["datasource"]["query"]) == ("datasource", "prometheus")

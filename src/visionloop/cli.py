@@ -16,6 +16,7 @@ from visionloop import __version__
 from visionloop.ab_commands import ab
 from visionloop.alert_commands import alerts
 from visionloop.core.errors import ImageError, RegistryError, VisionloopError
+from visionloop.drift_commands import drift
 from visionloop.retrain_commands import retrain, schedule
 
 if TYPE_CHECKING:
@@ -315,6 +316,7 @@ main.add_command(ab)
 main.add_command(alerts)
 main.add_command(retrain)
 main.add_command(schedule)
+main.add_command(drift)
 
 
 @main.group()

@@ -68,7 +68,9 @@ class Answering:
             Problem: overloaded, or too late.
         """
         started = time.perf_counter()
-        told = await self._ask(task, lineup, jobs, session_of(request))
+        if self._memory.store is not None and options.store is not False:
+            jobs = [job._replace(observed=True) for job in jobs]
+        told = await self._ask(task, lineup, jobs, session_of(request) if lineup.canary is not None else "")
         _observe(told)
         caller = caller_of(request)
         ids = [new_id() for _ in told.served]
@@ -157,7 +159,7 @@ class Answering:
         ids: Sequence[str],
     ) -> None:
         try:
-            answers = await other.answer(jobs)
+            answers = await other.answer([job._replace(observed=False) for job in jobs])
         except Exception as error:
             _log.warning("%s of %s gave no answer to compare: %s", other.role, task, error)
             return

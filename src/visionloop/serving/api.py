@@ -27,6 +27,7 @@ from visionloop.serving import custom_vision, metrics
 from visionloop.serving.answering import Answering
 from visionloop.serving.batches import MEDIA_TYPES, BatchJobs
 from visionloop.serving.caller import caller_of
+from visionloop.serving.drift_gauges import DriftGauges
 from visionloop.serving.explain import Explainer
 from visionloop.serving.log import log_request
 from visionloop.serving.memory import Memory, store_problem
@@ -43,6 +44,9 @@ from visionloop.serving.upload import read_upload
 from visionloop.task import task_names
 
 _log = logging.getLogger(__name__)
+
+_REPORT_S = 1.0
+"""Seconds between reports of what no request counts."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 Refusal = Callable[[Problem], Response]
@@ -66,9 +70,11 @@ class Api:
         self._explainer = Explainer(self.fleet, settings)
         self.fleet.on_change = self._changed
         self._memory = Memory(settings, state, store, pixels)
+        self._drift = DriftGauges(state)
         self._answering = Answering(settings, self.fleet, self._memory)
         self.batches = BatchJobs(settings, state, self.fleet, self._memory)
         self._failed: set[str] = set()
+        self._reporting = False
         self._verbs = verbs(task_names())
         self._custom_vision = custom_vision.CustomVision(self._answering, self.fleet, self._verbs, settings.upload)
 
@@ -86,16 +92,26 @@ class Api:
         self.fleet.start()
 
     def attend(self) -> None:
-        """Work on batch jobs; called on the event loop that answers requests, and may be called twice."""
-        self.batches.start(asyncio.get_running_loop())
+        """Work on batch jobs, and report; called on the event loop that answers requests, and may be called twice."""
+        loop = asyncio.get_running_loop()
+        self.batches.start(loop)
+        if not self._reporting:
+            self._reporting = True
+            self._report(loop)
 
     def close(self) -> None:
         """Stop following, write what is pending; may be called twice."""
+        self._reporting = False
         self.fleet.stop()
         self.batches.stop()
         self._memory.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._explainer.close()
+
+    def _report(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._memory.report()
+        if self._reporting:
+            loop.call_later(_REPORT_S, self._report, loop)
 
     def app(self) -> _Shortcut:
         """The application; its lifespan starts and closes the API where a server runs lifespans."""
@@ -195,7 +211,13 @@ class Api:
         return JSONResponse(openapi_document(self._verbs))
 
     async def _metrics(self, _: Request) -> Response:
-        return Response(await asyncio.to_thread(metrics.exposition), media_type=CONTENT_TYPE_LATEST)
+        self._memory.report()  # other workers' are a second old at most
+
+        def scraped() -> bytes:
+            self._drift.show()
+            return metrics.exposition()
+
+        return Response(await asyncio.to_thread(scraped), media_type=CONTENT_TYPE_LATEST)
 
     async def _models(self, _: Request) -> Response:
         rows = []
@@ -225,7 +247,7 @@ class Api:
 
     async def _read(self, request: Request) -> tuple[list[Job], PredictOptions]:
         upload = await read_upload(request, self._settings.upload, options=OPTION_NAMES)
-        options = parse_options(request.query_params, upload.options)
+        options = parse_options(request.query_params if request.scope["query_string"] else {}, upload.options)
         return [Job(image.data, image.name) for image in upload.images], options
 
     # -- batches

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,10 @@ class Memory:
         """`state` is the folder of what the service writes; `pixels` bounds what is decoded to be kept."""
         self.store = store
         self._keeps_images = settings.images.keep
+        self._keeps_embeddings = settings.observe.embedding
         self._body_timeout_s = settings.upload.body_timeout_s
         self._half_full = max(1, settings.store.max_pending // 2)
+        self._rows = {fate: metrics.LOG_ROWS.labels(fate) for fate in ("written", "dropped", "pending")}
         self._keeper = ImageKeeper(settings, state, pixels)
 
     def close(self) -> None:
@@ -71,10 +74,12 @@ class Memory:
             results: What the model says of each image at its operating point, with its `id`; whatever the request
                 asked for, so that rows can be compared.
             seconds: How long the answer took.
-            keep_images: Whether the images are kept as well; as the service is configured where None.
+            keep_images: Whether the images are kept as well, as the service is configured where None. With False
+                nothing is kept that was made of an image but the answer.
         """
         if self.store is None:
             return
+        keep_embeddings = self._keeps_embeddings and keep_images is not False
         if keep_images is None:
             keep_images = self._keeps_images
         now = datetime.now(UTC)
@@ -82,9 +87,14 @@ class Memory:
             if keep_images:
                 picture = served.value.picture
                 self._keeper.keep(served.value.sha256, served.value.data if picture is None else picture)
-            self.store.log(_row(caller, live, served.value, result, now, seconds))
-        for fate in ("written", "dropped", "pending"):
-            metrics.LOG_ROWS.labels(fate).set(getattr(self.store, fate))
+            row = _row(caller, live, served.value, result, now, seconds)
+            self.store.log(row if keep_embeddings else replace(row, embedding=None))
+
+    def report(self) -> None:
+        """Bring the metrics of the store's rows up to date; called now and then, for it costs more than a count."""
+        if self.store is not None:
+            for fate, gauge in self._rows.items():
+                gauge.set(getattr(self.store, fate))
 
     def has_room(self) -> bool:
         """Whether less than half of what may wait to be written waits; the rest is left to those in a hurry.
@@ -185,7 +195,7 @@ def _row(
         result=result,
         top_class=top[0] if top else None,
         confidence=top[1] if top else None,
-        features=None,
+        features=answer.features,
         embedding=answer.prediction.embedding.astype(np.float16).tobytes(),
         latency_ms=1000 * seconds,
     )
@@ -229,7 +239,8 @@ def _bad_feedback(error: ValidationError, body: Any) -> Problem:
     if found[0]["loc"][:1] == ("label",):
         # A label may be of two kinds, and each complains of what is the other; what matters is the one sent.
         is_list = isinstance(body["label"], list)
-        found = [one for one in found if str(one["loc"][1]).startswith("list") == is_list]
+        of_label = [one for one in found if one["loc"][0] == "label"]
+        found = [one for one in of_label if str(one["loc"][1]).startswith("list") == is_list]
     first = found[0]
     where = [str(part) for part in first["loc"]]
     what = first["msg"].removeprefix("Value error, ")

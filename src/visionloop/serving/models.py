@@ -11,7 +11,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,8 +21,10 @@ from visionloop.core.cores import usable_cores
 from visionloop.core.errors import BundleError, ImageError, VisionloopError
 from visionloop.core.files import sha256_bytes
 from visionloop.core.images import ImageArray, Placement, decode_image
+from visionloop.monitoring.drift.features import ImageFeatures
 from visionloop.serving.batching import Batcher, Served
 from visionloop.serving.metrics import ModelMeters
+from visionloop.serving.observing import Observer
 from visionloop.serving.pixels import HELD_PIXELS, PixelBudget, shrunk
 from visionloop.serving.problems import Problem
 from visionloop.serving.refusals import bad_option, nothing_serves
@@ -42,11 +44,13 @@ class Job(NamedTuple):
         data: The file's bytes.
         name: What errors call it.
         picture_pixels: Pixels to which a larger image is scaled down for its `Answer.picture`; 0 leaves that out.
+        observed: Whether the answer may be measured for drift.
     """
 
     data: bytes
     name: str
     picture_pixels: int = 0
+    observed: bool = False
 
 
 class Answer(NamedTuple):
@@ -61,6 +65,7 @@ class Answer(NamedTuple):
         data: The encoded image.
         decode_s: Seconds of decoding and bringing to size.
         sha256: Hex, of the encoded image.
+        features: What drift is seen by, where it was asked for and there was time for it.
     """
 
     prediction: Prediction
@@ -70,6 +75,7 @@ class Answer(NamedTuple):
     data: bytes
     decode_s: float
     sha256: str
+    features: dict[str, Any] | None = None
 
     @property
     def size(self) -> dict[str, int]:
@@ -83,6 +89,7 @@ class _Ready(NamedTuple):
     input: ImageArray
     placement: Placement
     picture: ImageArray | None
+    features: ImageFeatures | None
     seconds: float
 
 
@@ -104,6 +111,7 @@ class LiveModel:
         settings: ServingSettings,
         executor: Executor,
         pixels: PixelBudget,
+        observer: Observer,
     ) -> None:
         self.variant = variant
         self.role: Role = role
@@ -111,6 +119,7 @@ class LiveModel:
         self.meters = ModelMeters(predictor.task.name, variant.version, role)
         self._max_pixels = settings.upload.max_pixels
         self._pixels = pixels
+        self._observer = observer
         self._batcher = Batcher(self._work, settings.batching, executor, parallel=parallel_batches(settings))
 
     @property
@@ -130,9 +139,10 @@ class LiveModel:
     def _work(self, jobs: Sequence[Job]) -> list[Answer | Exception]:
         answers: list[Answer | Exception] = []
         ready: list[tuple[int, _Ready]] = []
+        observed = self._observer.choose([index for index, job in enumerate(jobs) if job.observed])
         for index, job in enumerate(jobs):
             try:
-                ready.append((index, self._prepare(job)))
+                ready.append((index, self._prepare(job, observed=index in observed)))
                 answers.append(_NEVER)
             except (ImageError, Problem) as error:
                 answers.append(error)
@@ -144,12 +154,23 @@ class LiveModel:
                 data = jobs[index].data
                 # Hashed here, off the event loop, which ten megabytes would hold up for milliseconds.
                 answers[index] = Answer(
-                    prediction, image.input, image.placement, image.picture, data, image.seconds, sha256_bytes(data)
+                    prediction,
+                    image.input,
+                    image.placement,
+                    image.picture,
+                    data,
+                    image.seconds,
+                    sha256_bytes(data),
+                    self._observer.record(self.predictor.task, image.features, prediction),
                 )
         return answers
 
-    def _prepare(self, job: Job) -> _Ready:
+    def _prepare(self, job: Job, *, observed: bool) -> _Ready:
         """Decode an image and bring it to the model's size; nothing larger than a small picture outlives this.
+
+        Args:
+            job: The image.
+            observed: Whether it is measured.
 
         Raises:
             ImageError: it is not accepted.
@@ -163,8 +184,10 @@ class LiveModel:
             picture = None
             if job.picture_pixels or image.size <= 3 * HELD_PIXELS:
                 picture = shrunk(image, max(job.picture_pixels, HELD_PIXELS))
+            seconds = time.perf_counter() - started
+            features = self._observer.measure(image) if observed else None
             del image
-        return _Ready(array, placement, picture, time.perf_counter() - started)
+        return _Ready(array, placement, picture, features, seconds)
 
 
 _NEVER = AssertionError("an image got no answer")
@@ -216,6 +239,7 @@ class Fleet:
         self._pixels = pixels
         self._pointer = root / settings.pointer
         self._executor = executor
+        self._observer = Observer(settings.observe)
         self._lineups: Mapping[str, LiveLineup] = MappingProxyType({})
         self._seen: tuple[int, int] | None = None
         self._stopped: set[str] = set()
@@ -343,7 +367,7 @@ class Fleet:
             _log.error("%s of %s is not served, what served before stays: %s", role, task, error, exc_info=not known)
             return None
         _log.info("%s of %s: %s version %s", role, task, variant.model, variant.version)
-        return LiveModel(variant, role, predictor, self._settings, self._executor, self._pixels)
+        return LiveModel(variant, role, predictor, self._settings, self._executor, self._pixels, self._observer)
 
     def _watch(self) -> None:
         while not self._stop.wait(self._settings.poll_s):

@@ -20,7 +20,8 @@ class PredictOptions(BaseModel):
     threshold: float | None = Field(default=None, ge=0, le=1)
     """Lowest score of a class or box in an answer; by default the model's operating point."""
     store: bool | None = None
-    """Whether the images are kept for review and retraining; by default as the service is configured."""
+    """Whether the images are kept for review and retraining; by default as the service is configured. With false,
+    what drift is seen by is not kept either."""
 
     @property
     def asks_otherwise(self) -> bool:

@@ -146,7 +146,8 @@ class Worker:
             row: dict[str, Any] = {"index": index, "image": member.filename}
             rows.append(row)
             try:
-                jobs.append(Job(archive.read(member), member.filename))
+                observed = self._memory.store is not None and state.store is not False
+                jobs.append(Job(archive.read(member), member.filename, observed=observed))
                 targets.append(row)
             except Problem as problem:
                 row["error"] = _told(problem)
