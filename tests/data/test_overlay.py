@@ -14,6 +14,7 @@ from visionloop.data.overlay import LabelledImage, Overlay, TrueObject, part_of,
 from visionloop.data.prepare import prepare, prepare_recent
 from visionloop.data.samples import Dataset
 from visionloop.data.settings import DataSettings, SourceSettings, SplitSettings
+from visionloop.retraining.feedback import known_truths
 
 WHEN = datetime(2026, 3, 1, tzinfo=UTC)
 SPLIT = SplitSettings()
@@ -73,6 +74,8 @@ def test_labels_join_train_and_val_and_leave_the_frozen_test_set_alone(root: Pat
     assert recent.info.split_counts == {"test": counts["recent"]}
     assert recent.classes == after.classes
     assert not {s.group for s in recent.iter_samples()} & {s.group for s in after.iter_samples()}
+    # What the source itself says is known; what feedback brought is judged anew each time.
+    assert known_truths(tmp_path / "after").keys() == {sample.sha256 for sample in before.iter_samples()}
     sample = recent.samples("test")[0]
     assert recent.read_bytes(sample) in pictures
     # A later version moves nobody, whatever the share is by then.

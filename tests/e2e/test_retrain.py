@@ -30,7 +30,7 @@ def project(tmp_path: Path, fresh_database: Path, monkeypatch: pytest.MonkeyPatc
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
     tiny = {
         "tasks": ["classification"],
-        "classification": TINY["classification"],
+        "classification": TINY["classification"] | {"training": {"max_epochs": 1, "batch_size": 8}},
         # Whatever was just done, the next is due.
         "retraining": {"triggers": {"every_days": 1e-9, "cooldown_hours": 0.0}, "gate": {"min_images": 3}},
     }

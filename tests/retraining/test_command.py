@@ -120,15 +120,14 @@ def test_a_store_that_is_gone_is_no_empty_store(here: Path, capsys: pytest.Captu
 
 
 def test_a_database_that_is_locked(
-    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    here: Path, config: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     PredictionStore.open(StoreSettings(), here).close()
     monkeypatch.setattr("visionloop.monitoring.store.engine._LOCK_WAIT_S", 0.05)
-    loop = Loop.of(retrain.load_config())
-    quick = loop.config.general.serving.store.model_copy(update={"timeout_s": 0.1})
-    serving = loop.config.general.serving.model_copy(update={"store": quick})
-    general = loop.config.general.model_copy(update={"serving": serving})
-    monkeypatch.setattr(retrain, "load_config", lambda: replace(loop.config, general=general))
+    quick = config.general.serving.store.model_copy(update={"timeout_s": 0.1})
+    serving = config.general.serving.model_copy(update={"store": quick})
+    general = config.general.model_copy(update={"serving": serving})
+    monkeypatch.setattr(retrain, "load_config", lambda: replace(config, root=here, general=general))
     database = sqlite3.connect(here / "mlruns/predictions.db")
     database.execute("PRAGMA locking_mode=EXCLUSIVE")
     database.execute("BEGIN EXCLUSIVE")

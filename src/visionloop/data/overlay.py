@@ -28,6 +28,9 @@ from visionloop.data.splits import position
 LABELS = "labels.jsonl"
 """The table; written last, so that a folder without it is empty."""
 
+FROM_FEEDBACK = "feedback"
+"""Flag of a sample that an overlay brought into a dataset."""
+
 Part = Literal["train", "val", "recent"]
 """What an image is for; `recent` is the test set that grows beside the frozen one."""
 

@@ -18,7 +18,7 @@ from visionloop.data import checks
 from visionloop.data.findings import Finding, count_rules, sorted_findings, write_findings
 from visionloop.data.formats import Record, Source, open_source
 from visionloop.data.formats.source import suffix
-from visionloop.data.overlay import Overlay, OverlaySource, identity
+from visionloop.data.overlay import FROM_FEEDBACK, Overlay, OverlaySource, identity
 from visionloop.data.requirements import Requirements
 from visionloop.data.samples import SPLITS, Dataset, DatasetInfo, LabelledObject, Sample, Split, write_dataset
 from visionloop.data.settings import CheckSettings, DataSettings
@@ -64,6 +64,7 @@ class _Entry:
     objects: list[checks.CheckedObject]
     official: Split | None
     member: str
+    flags: tuple[str, ...] = ()
 
     @property
     def path(self) -> str:
@@ -222,7 +223,7 @@ def _add_overlay(
 
     entries, found = _copy_images(settings.check, source, usable(), requirements, folder, ids)
     for entry in entries:
-        entry.group = identity(entry.member)
+        entry.group, entry.flags = identity(entry.member), (FROM_FEEDBACK,)
     return entries, findings + found
 
 
@@ -359,5 +360,6 @@ def _sample(entry: _Entry, split: Split, class_ids: dict[str, int]) -> Sample:
         group=entry.group,
         split=split,
         objects=objects,
+        flags=entry.flags,
         source_record=entry.member,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from visionloop.core.errors import DataError
-from visionloop.data.overlay import TrueObject
+from visionloop.data.overlay import FROM_FEEDBACK, TrueObject
 from visionloop.data.requirements import Requirements
 from visionloop.data.samples import Dataset
 from visionloop.monitoring.settings import StoreSettings
@@ -78,6 +78,6 @@ def known_truths(dataset_root: Path) -> dict[str, Truth]:
             TrueObject(name=dataset.classes[item.class_id], box_xyxy=item.box_xyxy) for item in sample.objects
         )
         for sample in dataset.iter_samples()
-        # What came from feedback is named by another hash than that of its bytes, and is judged anew.
-        if sample.group == sample.sha256
+        # What came from feedback is judged anew, not taken for granted.
+        if FROM_FEEDBACK not in sample.flags
     }
