@@ -365,7 +365,7 @@ def test_the_docs_make_every_secret_of_the_manifests() -> None:
 
 def test_retraining_is_suspended_and_says_why() -> None:
     assert BY_KIND["CronJob"]["spec"]["suspend"] is True
-    assert "not built yet" in (K8S / "retraining.yaml").read_text()
+    assert "Suspended until" in (K8S / "retraining.yaml").read_text()
     claim = JOB_POD["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"]
     assert claim == BY_KIND["PersistentVolumeClaim"]["metadata"]["name"]
 

@@ -17,6 +17,7 @@ from visionloop.ab_commands import ab
 from visionloop.alert_commands import alerts
 from visionloop.core.errors import ImageError, RegistryError, VisionloopError
 from visionloop.drift_commands import drift
+from visionloop.retrain_commands import retrain, schedule
 
 if TYPE_CHECKING:
     from visionloop.registry.settings import RegistrySettings
@@ -313,6 +314,8 @@ def _require_free_port(host: str, port: int) -> None:
 
 main.add_command(ab)
 main.add_command(alerts)
+main.add_command(retrain)
+main.add_command(schedule)
 main.add_command(drift)
 
 

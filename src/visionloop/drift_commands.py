@@ -238,7 +238,7 @@ def _pictures(project: _Project, info: ProfileInfo) -> Pictures:
     from visionloop.data.samples import Dataset
     from visionloop.monitoring.drift.report import Pictures
     from visionloop.serving.front import params_path
-    from visionloop.serving.images import kept_image
+    from visionloop.serving.kept import kept_image
 
     def sent(sha256: str) -> ImageArray | None:
         path = kept_image(project.state / project.serving.images.folder, sha256)

@@ -34,12 +34,18 @@ def test_feedback(service: Service) -> None:
         service.client.post("/v1/feedback", json={"prediction_id": "no", "verdict": "right"}), 404, "unknown_prediction"
     )
     problem(service.client.get("/v1/predictions/no"), 404, "unknown_prediction")
-    for body in ({}, {"prediction_id": id_, "verdict": "maybe"}, {"prediction_id": id_, "verdict": "corrected"}, []):
+    bodies: list[Any] = [
+        {},
+        {"prediction_id": id_, "verdict": "maybe"},
+        {"prediction_id": id_, "verdict": "corrected"},
+        [],
+    ]
+    for body in bodies:
         problem(service.client.post("/v1/feedback", json=body), 422, "bad_feedback")
     # Numbers that no box has, and fields nobody reads: a lone surrogate among them could not be given out again.
     for box in (b"[NaN, 0, 1, 1]", b"[0, 0, 1e999, 1]", b'[0, 0, 1, 1], "score": "\\ud800"'):
-        body = b'{"prediction_id": "%b", "verdict": "corrected", "label": [{"class": "a", "box_xyxy": %b}]}'
-        sent = {"content": body % (id_.encode(), box), "headers": {"Content-Type": "application/json"}}
+        content = b'{"prediction_id": "%b", "verdict": "corrected", "label": [{"class": "a", "box_xyxy": %b}]}'
+        sent = {"content": content % (id_.encode(), box), "headers": {"Content-Type": "application/json"}}
         problem(service.client.post("/v1/feedback", **sent), 422, "bad_feedback")
     assert service.client.get(f"/v1/predictions/{id_}").status_code == 200
     problem(
@@ -61,6 +67,7 @@ def box(*corners: float, name: str = "red") -> list[dict[str, Any]]:
         ({"label": box(5, 1, 8)}, "label.1.box_xyxy.3", "Field required"),
         ({"label": box(0, 0, 1, 1, name="r\0d")}, "label.1.class", "the text has the character NUL"),
         ({"label": ["red"]}, "label.0", "Input should be a valid dictionary"),
+        ({"label": "r\0d", "colour": 1}, "label", "the text has the character NUL"),
         ({"label": 7}, "label", "a label is a class name or a list of boxes"),
         ({"label": ""}, "label", "at least 1"),
         ({"label": "r\0d"}, "label", "the text has the character NUL"),

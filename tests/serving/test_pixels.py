@@ -14,7 +14,6 @@ from PIL import Image
 
 from tests.serving.conftest import SETTINGS, Service, encoded
 from tests.serving.test_api import problem
-from visionloop.serving import models
 from visionloop.serving.pixels import PixelBudget, shrunk
 from visionloop.serving.problems import Problem
 from visionloop.serving.settings import BatchingSettings, ServingSettings, UploadSettings
@@ -87,14 +86,13 @@ class TestTooMany:
         self, service: Service, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         begun, release = threading.Event(), threading.Event()
-        real = models.shrunk
 
         def slow(*args: object) -> object:
             begun.set()
             assert release.wait(60)
-            return real(*args)  # type: ignore[arg-type]
+            return shrunk(*args)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(models, "shrunk", slow)
+        monkeypatch.setattr("visionloop.serving.models.shrunk", slow)
 
         async def scenario() -> tuple[httpx.Response, httpx.Response, httpx.Response]:
             transport = httpx.ASGITransport(service.api.app())

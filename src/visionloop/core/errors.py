@@ -71,6 +71,10 @@ class RegistryError(VisionloopError):
     """The model registry cannot be reached, or refuses."""
 
 
+class Interrupted(VisionloopError):
+    """Ctrl-C; what was done so far is kept, and the same command goes on from there."""
+
+
 class BusyError(VisionloopError):
     """Another process holds what this one needs."""
 

@@ -54,6 +54,8 @@ _AS_STORED: Mapping[int, Callable[[ImageArray], ImageArray]] = {
     8: lambda upright: upright[::-1].swapaxes(0, 1),
 }
 _ORIENTATION_TAG = 0x0112
+_ORIENTATION_KEYS = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"})
+"""Where Pillow finds an orientation; looking for one where there is none of these takes as long as a small image."""
 _ON_THE_SIDE = (5, 6, 7, 8)
 
 _RESAMPLING = {
@@ -187,7 +189,8 @@ def _orientation(image: Image.Image) -> int:
 
 def _to_rgb(image: Image.Image) -> ImageArray:
     image.load()
-    (width, height), orientation = image.size, _orientation(image)
+    width, height = image.size
+    orientation = 1 if _ORIENTATION_KEYS.isdisjoint(image.info) else _orientation(image)
     rows = max(1, _BAND_PIXELS // width)
     if orientation == 1 and rows >= height:
         return _rgb(image)
@@ -212,7 +215,7 @@ def _rgb(image: Image.Image) -> ImageArray:
         layer = image.convert("RGBA")
         canvas = Image.new("RGBA", layer.size, (*_BACKGROUND, 255))
         image = Image.alpha_composite(canvas, layer)
-    return np.array(image.convert("RGB"), dtype=np.uint8)
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"), dtype=np.uint8)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ class Answering:
         started = time.perf_counter()
         if self._memory.store is not None and options.store is not False:
             jobs = [job._replace(observed=True) for job in jobs]
-        told = await self._ask(task, lineup, jobs, session_of(request))
+        told = await self._ask(task, lineup, jobs, session_of(request) if lineup.canary is not None else "")
         _observe(told)
         caller = caller_of(request)
         ids = [new_id() for _ in told.served]

@@ -45,6 +45,9 @@ from visionloop.task import task_names
 
 _log = logging.getLogger(__name__)
 
+_REPORT_S = 1.0
+"""Seconds between reports of what no request counts."""
+
 Handler = Callable[[Request], Awaitable[Response]]
 Refusal = Callable[[Problem], Response]
 
@@ -71,6 +74,7 @@ class Api:
         self._answering = Answering(settings, self.fleet, self._memory)
         self.batches = BatchJobs(settings, state, self.fleet, self._memory)
         self._failed: set[str] = set()
+        self._reporting = False
         self._verbs = verbs(task_names())
         self._custom_vision = custom_vision.CustomVision(self._answering, self.fleet, self._verbs, settings.upload)
 
@@ -88,16 +92,26 @@ class Api:
         self.fleet.start()
 
     def attend(self) -> None:
-        """Work on batch jobs; called on the event loop that answers requests, and may be called twice."""
-        self.batches.start(asyncio.get_running_loop())
+        """Work on batch jobs, and report; called on the event loop that answers requests, and may be called twice."""
+        loop = asyncio.get_running_loop()
+        self.batches.start(loop)
+        if not self._reporting:
+            self._reporting = True
+            self._report(loop)
 
     def close(self) -> None:
         """Stop following, write what is pending; may be called twice."""
+        self._reporting = False
         self.fleet.stop()
         self.batches.stop()
         self._memory.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._explainer.close()
+
+    def _report(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._memory.report()
+        if self._reporting:
+            loop.call_later(_REPORT_S, self._report, loop)
 
     def app(self) -> _Shortcut:
         """The application; its lifespan starts and closes the API where a server runs lifespans."""
@@ -197,6 +211,8 @@ class Api:
         return JSONResponse(openapi_document(self._verbs))
 
     async def _metrics(self, _: Request) -> Response:
+        self._memory.report()  # other workers' are a second old at most
+
         def scraped() -> bytes:
             self._drift.show()
             return metrics.exposition()
@@ -231,7 +247,7 @@ class Api:
 
     async def _read(self, request: Request) -> tuple[list[Job], PredictOptions]:
         upload = await read_upload(request, self._settings.upload, options=OPTION_NAMES)
-        options = parse_options(request.query_params, upload.options)
+        options = parse_options(request.query_params if request.scope["query_string"] else {}, upload.options)
         return [Job(image.data, image.name) for image in upload.images], options
 
     # -- batches

@@ -121,13 +121,16 @@ FEEDBACK: Refusals = {
     422: ("bad_feedback",),
 }
 BATCH_UPLOAD: Refusals = {
-    400: ("bad_archive", "malformed_multipart", "missing_image", "unexpected_field"),
+    400: (
+        "bad_archive", "malformed_multipart", "missing_image", "part_headers_too_large", "text_too_long",
+        "unexpected_field",
+    ),
     408: ("body_timeout",),
     413: ("archive_too_large", "body_too_large", "image_too_many_bytes", "too_many_images"),
     415: ("unsupported_media_type",),
     503: ("state_unavailable", "too_many_batches"),
     507: ("no_space",),
-}
+}  # fmt: skip
 BATCH: Refusals = {404: ("unknown_batch",)}
 BATCH_RESULT: Refusals = {409: ("batch_not_done",)}
 BATCH_ROW: Refusals = {

@@ -16,6 +16,7 @@ from PIL import Image
 from visionloop.core import files
 from visionloop.core.images import ImageArray, decode_image
 from visionloop.serving import metrics
+from visionloop.serving.kept import image_file, kept_image
 from visionloop.serving.pixels import PixelBudget
 from visionloop.serving.problems import Problem
 from visionloop.serving.settings import ServingSettings
@@ -122,7 +123,7 @@ class ImageKeeper:
         if self._size + len(encoded) > self._limit:
             _drop("full")
             return
-        target = _file(self._folder, entry.sha256, ".png" if lossless else ".jpg")
+        target = image_file(self._folder, entry.sha256, ".png" if lossless else ".jpg")
         target.parent.mkdir(parents=True, exist_ok=True)
         files.write_bytes(target, encoded)
         self._size += len(encoded)
@@ -139,16 +140,6 @@ def _encoded(image: ImageArray, *, lossless: bool) -> bytes:
 
 def _drop(reason: str) -> None:
     metrics.IMAGES_DROPPED.labels(reason).inc()
-
-
-def kept_image(folder: Path, sha256: str) -> Path | None:
-    """The kept image of that hash in the folder of kept images, or None."""
-    found = [_file(folder, sha256, suffix) for suffix in (".png", ".jpg")]
-    return next((path for path in found if path.exists()), None)
-
-
-def _file(folder: Path, sha256: str, suffix: str) -> Path:
-    return folder / sha256[:2] / f"{sha256}{suffix}"
 
 
 def _size(folder: Path) -> int:

@@ -46,6 +46,7 @@ class Memory:
         self._keeps_embeddings = settings.observe.embedding
         self._body_timeout_s = settings.upload.body_timeout_s
         self._half_full = max(1, settings.store.max_pending // 2)
+        self._rows = {fate: metrics.LOG_ROWS.labels(fate) for fate in ("written", "dropped", "pending")}
         self._keeper = ImageKeeper(settings, state, pixels)
 
     def close(self) -> None:
@@ -88,8 +89,12 @@ class Memory:
                 self._keeper.keep(served.value.sha256, served.value.data if picture is None else picture)
             row = _row(caller, live, served.value, result, now, seconds)
             self.store.log(row if keep_embeddings else replace(row, embedding=None))
-        for fate in ("written", "dropped", "pending"):
-            metrics.LOG_ROWS.labels(fate).set(getattr(self.store, fate))
+
+    def report(self) -> None:
+        """Bring the metrics of the store's rows up to date; called now and then, for it costs more than a count."""
+        if self.store is not None:
+            for fate, gauge in self._rows.items():
+                gauge.set(getattr(self.store, fate))
 
     def has_room(self) -> bool:
         """Whether less than half of what may wait to be written waits; the rest is left to those in a hurry.
@@ -234,7 +239,8 @@ def _bad_feedback(error: ValidationError, body: Any) -> Problem:
     if found[0]["loc"][:1] == ("label",):
         # A label may be of two kinds, and each complains of what is the other; what matters is the one sent.
         is_list = isinstance(body["label"], list)
-        found = [one for one in found if str(one["loc"][1]).startswith("list") == is_list]
+        of_label = [one for one in found if one["loc"][0] == "label"]
+        found = [one for one in of_label if str(one["loc"][1]).startswith("list") == is_list]
     first = found[0]
     where = [str(part) for part in first["loc"]]
     what = first["msg"].removeprefix("Value error, ")

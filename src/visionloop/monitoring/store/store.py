@@ -236,6 +236,28 @@ class PredictionStore:
                 "feedback": {verdict: verdicts.get(verdict, 0) for verdict in get_args(Verdict)},
             }
 
+    def judged(self, *, task: str, since: datetime | None = None) -> list[dict[str, Any]]:
+        """Everything said about a task's answers, oldest first; a shadow's answers reached nobody.
+
+        Args:
+            task: Name of the task.
+            since: Only what was said from then on.
+
+        Returns:
+            Rows with `prediction_id`, `created_at` (of the word), `verdict`, `label`, `key_id` (empty for nobody), and
+            the answer's `image_sha256`, `width`, `height`, `digest`, `result`, `confidence`.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        said = [FEEDBACK.c[name] for name in ("prediction_id", "created_at", "verdict", "label", "key_id")]
+        answer = [PREDICTIONS.c[name] for name in ("image_sha256", "width", "height", "digest", "result", "confidence")]
+        query = sa.select(*said, *answer).select_from(FEEDBACK.join(PREDICTIONS))
+        query = query.where(PREDICTIONS.c.task == task, PREDICTIONS.c.variant != "shadow")
+        if since is not None:
+            query = query.where(FEEDBACK.c.created_at >= since)
+        return self._read(query.order_by(FEEDBACK.c.created_at, FEEDBACK.c.id))
+
     def prune(self, now: datetime) -> int:
         """Delete the predictions older than `retention_days`, with their feedback and comparisons.
 

@@ -95,7 +95,8 @@ class Classification(Prediction):
 
     def top(self, classes: Sequence[str]) -> tuple[str, float]:
         """The best class and its probability."""
-        return classes[self.class_id], float(self.probabilities[self.class_id])
+        class_id = self.class_id
+        return classes[class_id], float(self.probabilities[class_id])
 
     def summary(self, classes: Sequence[str]) -> str:
         """The best class with its probability."""
