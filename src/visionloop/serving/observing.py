@@ -19,8 +19,8 @@ from visionloop.task import Prediction, Task
 
 _log = logging.getLogger(__name__)
 
-_BURST_S = 0.02
-"""Seconds of measuring that an idle worker saves up, so that the images of one request hold up each other little."""
+_BURST_S = 0.2
+"""Seconds of measuring that an idle worker saves up, so that a small burst of images is measured as a whole."""
 _FIRST_GUESS_S = 0.001
 """What an image is thought to cost before any was measured."""
 

@@ -85,7 +85,7 @@ class ObserveSettings(Settings):
     """Whether brightness, sharpness and the like, a hash and the answer in numbers are stored with a prediction."""
     embedding: bool = True
     """Whether the model's embedding is stored as well; it says more of the picture than any other number here."""
-    max_share: float = Field(default=0.03, gt=0, le=1)
+    max_share: float = Field(default=0.02, gt=0, le=1)
     """Share of its time that a worker spends on measuring images; above it some, by chance, are not measured."""
 
 
