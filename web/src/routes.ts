@@ -14,4 +14,5 @@ export interface PanelRoute {
 /** The panels in the order of the navigation. A new one: a folder in panels/, its messages, and a line here. */
 export const ROUTES: readonly PanelRoute[] = [
   { path: '/', name: 'try', icon: 'scan', panel: lazy(() => import('./panels/try/TryPanel')) },
+  { path: '/many', name: 'many', icon: 'grid', panel: lazy(() => import('./panels/many/ManyPanel')) },
 ];
