@@ -117,7 +117,7 @@ function State({ batch }: { batch: Batch }) {
   const number = new Intl.NumberFormat(i18n.language, { maximumFractionDigits: 1 });
   const facts = [
     t('many.done_of', { done: number.format(done), total: number.format(total) }),
-    rate !== null && t('many.rate', { rate: number.format(rate) }),
+    rate !== null && rate > 0 && t('many.rate', { rate: number.format(rate) }),
     !isFinished(batch) && eta !== null && t('many.eta', { time: duration(eta, i18n.language) }),
     failures > 0 && t('many.num_failed', { count: failures }),
     skipped > 0 && t('many.num_skipped', { count: skipped }),

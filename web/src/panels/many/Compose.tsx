@@ -2,11 +2,10 @@ import { useTranslation } from 'react-i18next';
 
 import { Button } from '../../components/Button';
 import { Card } from '../../components/Card';
-import { Icon } from '../../components/Icon';
+import { DropArea } from '../../components/DropArea';
 import { ProblemMessage } from '../../components/ProblemMessage';
 import { Progress } from '../../components/Progress';
 import { Segments } from '../../components/Segments';
-import add from '../try/AddPictures.module.css';
 import type { Chosen } from './files';
 import { bytes } from './format';
 import styles from './ManyPanel.module.css';
@@ -16,24 +15,17 @@ import type { Sending } from './store';
 export function AddMany({ onFolder, onFiles, isEmpty }: { onFolder: () => void; onFiles: () => void; isEmpty: boolean }) {
   const { t } = useTranslation();
   return (
-    <div className={add.drop}>
-      <span className={add.icon}>
-        <Icon name="grid" size={32} />
-      </span>
-      <h2>{t('many.drop_title')}</h2>
-      <p>{t('many.drop_text')}</p>
-      {isEmpty && (
-        <p role="alert" className={styles.empty}>
-          {t('many.no_images')}
-        </p>
-      )}
-      <div className={add.actions}>
-        <Button kind="primary" icon="upload" onPress={onFolder}>
-          {t('many.choose_folder')}
-        </Button>
-        <Button onPress={onFiles}>{t('many.choose_files')}</Button>
-      </div>
-    </div>
+    <DropArea
+      icon="grid"
+      title={t('many.drop_title')}
+      text={t('many.drop_text')}
+      fault={isEmpty ? t('many.no_images') : undefined}
+    >
+      <Button kind="primary" icon="upload" onPress={onFolder}>
+        {t('many.choose_folder')}
+      </Button>
+      <Button onPress={onFiles}>{t('many.choose_files')}</Button>
+    </DropArea>
   );
 }
 

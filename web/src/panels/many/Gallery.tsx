@@ -1,5 +1,5 @@
 import { defaultRangeExtractor, useVirtualizer } from '@tanstack/react-virtual';
-import { useEffect, useRef, useState, type KeyboardEvent } from 'react';
+import { memo, useCallback, useEffect, useRef, useState, type KeyboardEvent } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { percentOf } from './format';
@@ -60,6 +60,14 @@ export function Gallery({ rows, filter, source, onOpen }: GalleryProps) {
     cell.focus({ preventScroll: true });
   });
 
+  const open = useCallback(
+    (place: number) => {
+      setActive(place);
+      onOpen(place);
+    },
+    [onOpen],
+  );
+
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.key === 'Enter' || event.key === ' ') {
       event.preventDefault();
@@ -106,10 +114,7 @@ export function Gallery({ rows, filter, source, onOpen }: GalleryProps) {
                   place={place}
                   column={column}
                   isActive={place === active}
-                  onOpen={() => {
-                    setActive(place);
-                    onOpen(place);
-                  }}
+                  onOpen={open}
                 />
               );
             })}
@@ -127,31 +132,33 @@ interface CellProps {
   place: number;
   column: number;
   isActive: boolean;
-  onOpen: () => void;
+  onOpen: (place: number) => void;
 }
 
-function Cell({ row, filter, source, place, column, isActive, onOpen }: CellProps) {
+/** Scrolling renders the grid often: cells that stay are left as they are. */
+const Cell = memo(function Cell({ row, filter, source, place, column, isActive, onOpen }: CellProps) {
   const text = useSummary()(row);
+  const folder = row.image.slice(0, row.image.lastIndexOf('/') + 1);
   return (
     // eslint-disable-next-line jsx-a11y/click-events-have-key-events -- the grid has the keys of its cells
     <div
       role="gridcell"
       tabIndex={isActive ? 0 : -1}
       aria-colindex={column + 1}
-      aria-label={`${row.image}: ${text}`}
       data-place={place}
       data-failed={row.error ? '' : undefined}
       className={styles.cell}
-      onClick={onOpen}
+      onClick={() => onOpen(place)}
     >
       <Thumbnail source={source} row={row} found={matching(row, filter)} />
       <span className={styles.what}>{text}</span>
       <span className={styles.name} title={row.image}>
-        {row.image.split('/').at(-1)}
+        <span className="visually-hidden">{folder}</span>
+        {row.image.slice(folder.length)}
       </span>
     </div>
   );
-}
+});
 
 /** What is said of an image, in a few words. */
 export function useSummary(): (row: Row) => string {

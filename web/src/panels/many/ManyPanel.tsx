@@ -3,19 +3,19 @@ import { useTranslation } from 'react-i18next';
 
 import { useModels } from '../../api/client';
 import { Button } from '../../components/Button';
+import { DropVeil } from '../../components/DropArea';
 import { EmptyState } from '../../components/EmptyState';
 import { PageHead } from '../../components/PageHead';
 import { ProblemMessage } from '../../components/ProblemMessage';
 import { Skeleton } from '../../components/Skeleton';
 import { keepPreference, readPreference } from '../../lib/preferences';
-import shared from '../try/TryPanel.module.css';
+import { useDropped } from '../../lib/useDropped';
 import { submit } from './batches';
 import { BatchView } from './BatchView';
 import { AddMany, Confirm, Upload } from './Compose';
 import { choose, fromDrop, fromInput, type Chosen, type NamedFile } from './files';
 import styles from './ManyPanel.module.css';
 import { asProblem, ManyStore } from './store';
-import { useDropped } from './useDropped';
 
 const store = new ManyStore(submit);
 
@@ -75,7 +75,7 @@ export default function ManyPanel() {
         {...{ webkitdirectory: '' }}
         onChange={({ target }) => input(target)}
       />
-      {isDragging && <div className={shared.dropping}>{t('try.drop_now')}</div>}
+      {isDragging && <DropVeil text={t('try.drop_now')} />}
 
       <div className={styles.panel}>
         {models.error && (

@@ -7,9 +7,11 @@ import type { PictureSource } from './sources';
 import styles from './Gallery.module.css';
 import { useThumb } from './useThumb';
 
+const SETTLE_MS = 80;
+
 /** A row's picture with the boxes over it; its cell says in words what it shows. */
 export function Thumbnail({ source, row, found }: { source: PictureSource | null; row: Row; found: readonly Found[] }) {
-  const url = useThumb(source, row);
+  const url = useThumb(source, row, SETTLE_MS);
   const [broken, setBroken] = useState<string | null>(null);
   const boxes = found.filter(({ box_xyxy }) => box_xyxy);
   return (

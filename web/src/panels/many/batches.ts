@@ -1,6 +1,7 @@
 import { useQuery } from '@tanstack/react-query';
 
 import { api, asked, type Schemas } from '../../api/client';
+import { ApiProblem } from '../../api/problem';
 import { upload, type UploadOptions } from '../../api/upload';
 import type { Chosen } from './files';
 import { parseRows, type Row } from './rows';
@@ -9,6 +10,9 @@ export type Batch = Schemas['BatchAnswer'];
 export type Form = 'csv' | 'json' | 'coco';
 
 const POLL_MS = 1_000;
+/** Where it takes long anyway: a key's rate is for other requests too. */
+const SLOW_POLL_MS = 5_000;
+const LONG_S = 30;
 
 export function isFinished({ status }: Pick<Batch, 'status'>): boolean {
   return status !== 'waiting' && status !== 'running';
@@ -32,7 +36,11 @@ export function useBatch(id: string) {
   return useQuery({
     queryKey: ['batch', id],
     queryFn: () => asked(() => api.GET('/v1/batches/{id}', { params: { path: { id } } })),
-    refetchInterval: ({ state }) => (state.data && isFinished(state.data) ? false : POLL_MS),
+    refetchInterval: ({ state: { data, error } }) => {
+      if (data && isFinished(data)) return false;
+      if (error instanceof ApiProblem && !error.isTransient) return false;
+      return (data?.eta_s ?? 0) > LONG_S ? SLOW_POLL_MS : POLL_MS;
+    },
   });
 }
 

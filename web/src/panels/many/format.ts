@@ -10,7 +10,11 @@ export function bytes(count: number, language: string): string {
   return new Intl.NumberFormat(language, { style: 'unit', unit, maximumFractionDigits: 1 }).format(value);
 }
 
+const percents = new Map<string, Intl.NumberFormat>();
+
+/** Writes shares as per cents; a format costs more to make than to use, so that there is one of each language. */
 export function percentOf(language: string): (share: number) => string {
-  const format = new Intl.NumberFormat(language, { style: 'percent', maximumFractionDigits: 0 });
+  const format = percents.get(language) ?? new Intl.NumberFormat(language, { style: 'percent', maximumFractionDigits: 0 });
+  percents.set(language, format);
   return (share) => format.format(share);
 }
