@@ -8,15 +8,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 from PIL import Image
 
 from visionloop.artifact import export
 from visionloop.artifact.bundle import Bundle
 from visionloop.artifact.predictor import Predictor
-from visionloop.artifact.runtimes import RuntimeSettings, open_runtime
-from visionloop.core.errors import BundleError, ConfigError, ImageError, ModelError
+from visionloop.artifact.runtimes import RuntimeSettings
+from visionloop.core.errors import BundleError, ImageError, ModelError
 from visionloop.data.samples import Dataset
 
 
@@ -61,22 +60,6 @@ def test_engines_answer_alike(bundle_root: Path, engine: str) -> None:
     expected, found = reference.run(inputs), other.run(inputs)
     for name, value in expected.items():
         assert np.allclose(found[name], value, atol=2e-3 * max(1.0, float(np.abs(value).max())))
-
-
-def test_a_gpu_that_cannot_be_used_is_not_replaced_by_the_cpu(
-    bundle_root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bundle = Bundle.open(bundle_root)
-    settings = RuntimeSettings(device="cuda")
-    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        with pytest.raises(ConfigError, match="no CUDA device"):
-            open_runtime(bundle, settings)
-    # As the GPU build does it on a machine without a device: it offers the provider, and takes the CPU.
-    providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
-    monkeypatch.setattr(onnxruntime.InferenceSession, "get_providers", lambda _: providers[1:])
-    with pytest.raises(ConfigError, match="no CUDA device"):
-        open_runtime(bundle, settings)
 
 
 def test_an_altered_file_is_not_loaded(copy: Path) -> None:

@@ -20,7 +20,7 @@ from visionloop.core.images import Recipe
 from visionloop.core.settings import Settings
 from visionloop.data.requirements import Requirements
 from visionloop.data.samples import LabelledObject, Sample, Split, classes_hash, write_dataset
-from visionloop.task import Evaluation, Example, Figure, Prediction, Scorer, Task
+from visionloop.task import Evaluation, Example, Figure, OutputSummary, Prediction, Scorer, Task
 
 CLASSES = ("dark", "light")
 OUTPUTS = ("logits", "embedding")
@@ -103,6 +103,10 @@ class Brightness(Task):
 
     def support(self, reference: Prediction, other: Prediction) -> float:
         return self.agreement(reference, other)
+
+    def output_summary(self, prediction: Prediction, *, width: int, height: int) -> OutputSummary:
+        assert isinstance(prediction, Answer)
+        return OutputSummary(class_counts={prediction.class_id: 1}, scalars={}, expected_score=None)
 
     def example_rank(self, sample: Sample, prediction: Prediction) -> float:
         """Distance of the image's brightness from the true threshold where it was mistaken, else 0."""

@@ -218,7 +218,7 @@ def raw(count: int, seed: int) -> Iterator[Sent]:
         "?a" * 2000,
         "?top_k=\u0663", "?threshold=1e-400", "?top_k=1.0", "?top_k=1e2", "?top_k=+1", "?%00=%00", "?application=x",
     )  # fmt: skip
-    headers = (
+    headers: tuple[dict[str, str], ...] = (
         {}, {"Content-Encoding": "gzip"}, {"Content-Length": "-1"}, {"Content-Length": "9" * 5000},
         {"Content-Length": "\xb2"},
         {"X-Request-ID": "\xff" * 50}, {"X-Session-ID": "s" * 9000}, 

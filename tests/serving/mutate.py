@@ -177,7 +177,7 @@ _Mutation = Callable[[bytes, random.Random, Sequence[Seed]], bytes]
 
 def _flip_bits(data: bytes, chance: random.Random, _: Sequence[Seed]) -> bytes:
     changed = bytearray(data)
-    for _ in range(chance.choice((1, 1, 2, 4, 16)) if changed else 0):
+    for __ in range(chance.choice((1, 1, 2, 4, 16)) if changed else 0):
         changed[chance.randrange(len(changed))] ^= 1 << chance.randrange(8)
     return bytes(changed)
 

@@ -241,6 +241,13 @@ def test_archives_that_are_refused(service: Service, archive: bytes, status: int
     assert folders(service.root) == []
 
 
+def test_files_of_a_form_may_share_a_name(service: Service, recwarn: pytest.WarningsRecorder) -> None:
+    files = [("image", ("a.png", data)) for data in pictures(2).values()]
+    job = service.client.post("/v1/batches?task=classification", files=files).json()
+    assert [row["image"] for row in rows_of(service.client, job)] == ["a.png", "a.png"]
+    assert not recwarn.list
+
+
 def test_a_member_without_a_name_is_no_image(service: Service) -> None:
     archive = bytearray(packed({"a": b"text", **pictures(1)}))
     for name in (30, archive.index(b"PK\x01\x02") + 46):

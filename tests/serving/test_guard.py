@@ -529,6 +529,7 @@ def exchange(
     state: dict[str, Any] | None = None,
     sent: list[Any] | None = None,
     ring: KeyRing | None = None,
+    subprotocols: list[str] | None = None,
     **settings: Any,
 ) -> list[Any]:
     """What a guard sends to a request made by hand, for what a test client does not let through."""
@@ -536,6 +537,8 @@ def exchange(
     scope = {"type": kind, "path": path, "headers": headers, "query_string": b"", "extensions": extensions or {}}
     if kind == "http":
         scope["method"] = "GET"
+    if subprotocols is not None:
+        scope["subprotocols"] = subprotocols
     if state is not None:
         scope["state"] = state
     messages = [] if sent is None else sent
@@ -565,6 +568,56 @@ def test_a_websocket_without_key_is_denied_with_the_problem(guarded: TestClient)
     assert (caught.value.status_code, caught.value.json()["code"]) == (401, "key_missing")
     assert caught.value.headers["www-authenticate"] == "Bearer"
     assert caught.value.headers["x-request-id"]
+
+
+def test_a_browser_gives_its_key_as_a_subprotocol(guarded: TestClient, secrets: dict[Role, str]) -> None:
+    offered = ["visionloop", f"visionloop.key.{secrets['predict']}"]
+    with guarded.websocket_connect("ws://localhost/ws", subprotocols=offered) as websocket:
+        assert websocket.accepted_subprotocol == "visionloop"  # the key is never said back
+        assert websocket.receive_json()["key"] == secrets["predict"][3:15]
+
+
+def test_a_subprotocol_with_a_wrong_key_is_denied(guarded: TestClient, secrets: dict[Role, str]) -> None:
+    for key in ("nonsense", secrets["predict"][:-1] + "!", ""):
+        with (
+            pytest.raises(WebSocketDenialResponse) as caught,
+            guarded.websocket_connect("ws://localhost/ws", subprotocols=["visionloop", f"visionloop.key.{key}"]),
+        ):
+            pass
+        assert caught.value.json()["code"] == ("key_unknown" if key else "key_missing")
+        assert not key or key not in caught.value.text
+
+
+def test_a_header_goes_before_a_subprotocol(guarded: TestClient, secrets: dict[Role, str]) -> None:
+    offered = [f"visionloop.key.{secrets['predict']}"]
+    with (
+        pytest.raises(WebSocketDenialResponse) as caught,
+        guarded.websocket_connect("ws://localhost/ws", headers=bearer("nonsense"), subprotocols=offered),
+    ):
+        pass
+    assert caught.value.json()["code"] == "key_unknown"
+
+
+def test_the_application_does_not_see_the_key_of_a_subprotocol(path: Path, secrets: dict[Role, str]) -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope)
+        await receive()
+        await send({"type": "websocket.accept"})
+
+    names = ["other", f"visionloop.key.{secrets['predict']}"]
+    header = (b"sec-websocket-protocol", ", ".join(names).encode())
+    guard = Guard(app, ring=KeyRing(path), settings=ServingSettings(), role_of=role_of)
+    sent = exchange("websocket", [(b"host", b"localhost"), header], app=guard, path="/ws", subprotocols=names)
+    assert seen[0]["subprotocols"] == ["other"]
+    assert secrets["predict"] not in repr(seen)
+    assert "subprotocol" not in sent[0]  # ours was not offered
+
+
+def test_a_request_has_no_subprotocols(guarded: TestClient, secrets: dict[Role, str]) -> None:
+    headers = {"Sec-WebSocket-Protocol": f"visionloop.key.{secrets['predict']}"}
+    assert guarded.get("/v1/predict", headers=headers).json()["code"] == "key_missing"
 
 
 def test_a_websocket_for_another_host_is_denied(guarded: TestClient) -> None:

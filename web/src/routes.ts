@@ -15,4 +15,5 @@ export interface PanelRoute {
 export const ROUTES: readonly PanelRoute[] = [
   { path: '/', name: 'try', icon: 'scan', panel: lazy(() => import('./panels/try/TryPanel')) },
   { path: '/many', name: 'many', icon: 'grid', panel: lazy(() => import('./panels/many/ManyPanel')) },
+  { path: '/live', name: 'live', icon: 'video', panel: lazy(() => import('./panels/live/LivePanel')) },
 ];

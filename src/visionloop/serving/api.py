@@ -6,7 +6,7 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from visionloop.core.errors import ImageError
 from visionloop.core.files import read_json
@@ -95,7 +95,7 @@ class Api:
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._explainer.close()
 
-    def app(self) -> ASGIApp:
+    def app(self) -> _Shortcut:
         """The application; its lifespan starts and closes the API where a server runs lifespans."""
         predictors = {
             f"/v1/{verb}": self._endpoint(f"/v1/{verb}", self._predictor(task), "POST")
@@ -130,16 +130,7 @@ class Api:
 
         routed = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _no_such_route})  # type: ignore[dict-item]
 
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            # What is asked most goes past routing and its middleware, which take as long as the rest of our work.
-            endpoint = predictors.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
-            if endpoint is None:
-                await routed(scope, receive, send)
-                return
-            response = await endpoint(Request(scope, receive, send))
-            await response(scope, receive, send)
-
-        return app
+        return _Shortcut(routed, predictors)
 
     # -- plumbing
 
@@ -246,6 +237,26 @@ class Api:
         form = request.query_params.get("form", "csv")
         pieces = await asyncio.to_thread(self.batches.result, request.path_params["id"], form)
         return StreamingResponse(pieces, media_type=MEDIA_TYPES[form])
+
+
+class _Shortcut:
+    """An application in which what is asked most goes past routing and its middleware, which cost as much as our work.
+
+    Attributes:
+        routes: Of the application.
+    """
+
+    def __init__(self, app: Starlette, posts: Mapping[str, Handler]) -> None:
+        self.routes = app.routes
+        self._app, self._posts = app, posts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        handler = self._posts.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if handler is None:
+            await self._app(scope, receive, send)
+            return
+        response = await handler(Request(scope, receive, send))
+        await response(scope, receive, send)
 
 
 def _model_row(task: str, lineup: LiveLineup, live: LiveModel) -> dict[str, Any]:

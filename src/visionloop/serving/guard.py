@@ -28,6 +28,10 @@ _HOST_RULE = re.compile(r"(?:\*\.)?[a-z0-9_][a-z0-9_.-]*|\[[0-9a-f:.]+\]")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s*]+")
 _POLICY_VIOLATION = 1008
 
+_SUBPROTOCOL = "visionloop"
+_KEY_SUBPROTOCOL = "visionloop.key."
+"""A browser cannot set headers on a websocket: its page offers these two, the second with the key at its end."""
+
 _LINGER_S = 2.0
 """Seconds a body that nobody wants is still read, so that its sender sees the answer; then its connection ends."""
 
@@ -133,7 +137,8 @@ class Guard:
         added = [(b"x-request-id", request_id.encode())]
         body = _Body(receive, headers)
         receive = body.receive
-        answer = _Answer(send, added, body, no_store=scope["path"].startswith("/v1/"))
+        offered = _take_key(scope, headers) if scope["type"] == "websocket" else False
+        answer = _Answer(send, added, body, no_store=scope["path"].startswith("/v1/"), chosen=offered)
         try:
             self._check_host(scope["headers"])
             if self._origins and scope["type"] == "http":
@@ -314,6 +319,22 @@ def _secret(headers: Mapping[bytes, bytes]) -> str | None:
     return secret.decode("latin-1").strip() or None
 
 
+def _take_key(scope: Scope, headers: dict[bytes, bytes]) -> bool:
+    """Move a key out of the subprotocols into `headers`, out of the application's sight.
+
+    Returns:
+        Whether our own subprotocol is offered: a browser hangs up unless one of those offered is chosen.
+    """
+    subprotocols: list[str] = list(scope.get("subprotocols") or ())
+    keys = [name.removeprefix(_KEY_SUBPROTOCOL) for name in subprotocols if name.startswith(_KEY_SUBPROTOCOL)]
+    if keys:
+        scope["subprotocols"] = [name for name in subprotocols if not name.startswith(_KEY_SUBPROTOCOL)]
+        scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"sec-websocket-protocol"]
+        if _secret(headers) is None:
+            headers[b"x-api-key"] = keys[0].encode("latin-1", "replace")
+    return _SUBPROTOCOL in subprotocols
+
+
 class _Body:
     """`receive`, and whether the request's body is still coming."""
 
@@ -340,11 +361,13 @@ class _Body:
 class _Answer:
     """`send` with our headers: `added` in place of the app's own, the security headers where the app has none.
 
+    Where our subprotocol is offered (`chosen`) a websocket is accepted with it.
     An answer that comes before the end of the body is the connection's last: whoever goes on sending would hold it.
     """
 
-    def __init__(self, send: Send, added: _Headers, body: _Body, *, no_store: bool) -> None:
+    def __init__(self, send: Send, added: _Headers, body: _Body, *, no_store: bool, chosen: bool) -> None:
         self._send = send
+        self._chosen = chosen
         self._added = added
         self._body = body
         self._last = False
@@ -363,6 +386,8 @@ class _Answer:
             message = {"type": "http.response.body"}
         elif message["type"] == "websocket.accept":
             message = {**message, "headers": [*message.get("headers", ()), *self._added]}
+            if self._chosen:
+                message["subprotocol"] = _SUBPROTOCOL
         await self._send(message)
 
 

@@ -49,8 +49,6 @@ MAX_TEXT_BYTES = 4096
 MAX_HEADER_BYTES = 8192
 """Most bytes in the headers of a part."""
 
-_YIELD_BYTES = 65_536
-
 _ACCEPTED = "multipart/form-data with files in the field image, or one image as image/* or application/octet-stream"
 _BOUNDARY = re.compile(rb"[ -~]{0,69}[!-~]")  # RFC 2046, section 5.1.1, with any visible character.
 _QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
@@ -104,15 +102,14 @@ async def read_upload(request: Request, settings: UploadSettings, *, options: fr
     try:
         _check_declared_length(request, body, settings)
         async with asyncio.timeout(settings.body_timeout_s), aclosing(request.stream()) as stream:
-            num_received = num_yielded = 0
+            num_received = 0
             async for chunk in stream:
                 num_received += len(chunk)
                 if num_received > max_bytes:
                     raise _body_too_large(settings)
                 body.feed(chunk)
-                if num_received - num_yielded >= _YIELD_BYTES:
-                    # A body that is already in memory would otherwise neither let others run nor time out.
-                    num_yielded = num_received
+                if chunk and num_received > len(chunk):
+                    # Pieces that are already in memory would otherwise neither let others run nor time out.
                     await asyncio.sleep(0)
         return body.finish()
     except TimeoutError:

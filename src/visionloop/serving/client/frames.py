@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import httpx
 import httpx_ws
+from wsproto.utilities import LocalProtocolError
 
 from visionloop.serving.client.errors import from_problem, refused, unreachable
 from visionloop.serving.schema import FrameAnswer
@@ -26,6 +27,7 @@ class _Sender(threading.Thread):
         since: When the latest was, by the monotonic clock.
         finished: Whether no more will be.
         error: What the frames raised.
+        cut: Whether the connection had ended; what is received says why.
     """
 
     def __init__(self, socket: httpx_ws.WebSocketSession, frames: Iterable[bytes]) -> None:
@@ -35,6 +37,7 @@ class _Sender(threading.Thread):
         self._ended = threading.Event()
         self.sent, self.since, self.finished = 0, time.monotonic(), False
         self.error: Exception | None = None
+        self.cut = False
 
     def stop(self) -> None:
         """Send no more."""
@@ -49,8 +52,8 @@ class _Sender(threading.Thread):
                 self._socket.send_bytes(frame)
                 self.since = time.monotonic()
                 self.sent += 1
-        except httpx_ws.HTTPXWSException:
-            pass  # whoever receives learns it too
+        except (httpx_ws.HTTPXWSException, LocalProtocolError):
+            self.cut = True
         except Exception as error:
             self.error = error
         finally:
@@ -91,11 +94,11 @@ def stream(
 def _answers(socket: httpx_ws.WebSocketSession, sender: _Sender, timeout_s: float, where: str) -> Iterator[FrameAnswer]:
     answered, heard = 0, time.monotonic()
     # The last frame is never dropped, so that its answer is the last.
-    while not (sender.finished and answered >= sender.sent):
+    while sender.cut or not (sender.finished and answered >= sender.sent):
         try:
             message = json.loads(socket.receive_text(timeout=_LOOK_S))
         except queue.Empty:
-            if answered < sender.sent and time.monotonic() - max(heard, sender.since) > timeout_s:
+            if (sender.cut or answered < sender.sent) and time.monotonic() - max(heard, sender.since) > timeout_s:
                 raise unreachable(where, TimeoutError()) from None
             continue
         heard = time.monotonic()

@@ -5,9 +5,8 @@ import { useTranslation } from 'react-i18next';
 import { Button, classes } from '../../components/Button';
 import dialog from '../../components/Dialog.module.css';
 import { Skeleton } from '../../components/Skeleton';
+import { cameraFault, closeCamera, openCamera, type CameraFault } from '../../lib/camera';
 import styles from './CameraDialog.module.css';
-
-type Fault = 'camera_denied' | 'camera_none' | 'camera_insecure';
 
 /** Shows the camera and takes a photo. */
 export function CameraDialog({ onPhoto, onClose }: { onPhoto: (file: File) => void; onClose: () => void }) {
@@ -15,24 +14,24 @@ export function CameraDialog({ onPhoto, onClose }: { onPhoto: (file: File) => vo
   const video = useRef<HTMLVideoElement>(null);
   const [facing, setFacing] = useState<'environment' | 'user'>('environment');
   const [isReady, setReady] = useState(false);
-  const [fault, setFault] = useState<Fault | null>(null);
+  const [fault, setFault] = useState<CameraFault | null>(null);
 
   useEffect(() => {
     let stream: MediaStream | null = null;
     let closed = false;
-    openCamera(facing).then(
+    openCamera({ facingMode: facing }).then(
       (opened) => {
         stream = opened;
-        if (closed) stop(opened);
+        if (closed) closeCamera(opened);
         else if (video.current) video.current.srcObject = opened;
       },
       (error: unknown) => {
-        if (!closed) setFault(faultOf(error));
+        if (!closed) setFault(cameraFault(error));
       },
     );
     return () => {
       closed = true;
-      if (stream) stop(stream);
+      if (stream) closeCamera(stream);
     };
   }, [facing]);
 
@@ -108,21 +107,4 @@ export function CameraDialog({ onPhoto, onClose }: { onPhoto: (file: File) => vo
       </Modal>
     </ModalOverlay>
   );
-}
-
-async function openCamera(facingMode: string): Promise<MediaStream> {
-  // Types promise it; browsers leave it out of pages that came over plain http.
-  const devices = navigator.mediaDevices as MediaDevices | undefined;
-  if (!devices) throw new DOMException('no secure context', 'SecurityError');
-  return devices.getUserMedia({ video: { facingMode, width: { ideal: 1920 }, height: { ideal: 1080 } }, audio: false });
-}
-
-function stop(stream: MediaStream) {
-  for (const track of stream.getTracks()) track.stop();
-}
-
-function faultOf(error: unknown): Fault {
-  const name = error instanceof DOMException ? error.name : '';
-  if (name === 'SecurityError') return 'camera_insecure';
-  return name === 'NotAllowedError' ? 'camera_denied' : 'camera_none';
 }

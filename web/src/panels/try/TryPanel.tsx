@@ -10,6 +10,7 @@ import { PageHead } from '../../components/PageHead';
 import { ProblemMessage } from '../../components/ProblemMessage';
 import { Segments } from '../../components/Segments';
 import { Skeleton } from '../../components/Skeleton';
+import { takePictures } from '../../lib/inbox';
 import { keepPreference, readPreference } from '../../lib/preferences';
 import { AddPictures, useDrop } from './AddPictures';
 import { askService } from './ask';
@@ -36,6 +37,7 @@ export default function TryPanel() {
   const deployed = champions.map(({ task }) => task);
   const tasks = deployed.includes(choice) ? [choice] : deployed;
   const asked = tasks.join(' ');
+  useEffect(() => store.add(takePictures()), []);
   useEffect(() => store.setTasks(asked ? asked.split(' ') : []), [asked]);
 
   const picture = pictures.find(({ id }) => id === selected);

@@ -1,0 +1,43 @@
+import { useTranslation } from 'react-i18next';
+
+import styles from './Live.module.css';
+
+/** Medians over the latest frames; null before the first. */
+export interface LiveFigures {
+  readonly framesPerSecond: number | null;
+  /** From sending a frame to its answer. */
+  readonly latencyMs: number | null;
+  /** The part of it in the service's queue and model. */
+  readonly modelMs: number | null;
+  /** Frames of the camera since the connection was made. */
+  readonly seen: number;
+  /** Those that nobody was asked about, because the model was busy with others. */
+  readonly dropped: number;
+}
+
+export const NO_FIGURES: LiveFigures = { framesPerSecond: null, latencyMs: null, modelMs: null, seen: 0, dropped: 0 };
+
+export function Figures({ figures }: { figures: LiveFigures }) {
+  const { t, i18n } = useTranslation();
+  const number = new Intl.NumberFormat(i18n.language, { maximumSignificantDigits: 3 });
+  const show = (value: number | null) => (value === null ? '–' : number.format(value));
+  const rows = [
+    ['fps', show(figures.framesPerSecond)],
+    ['latency', `${show(figures.latencyMs)} ms`],
+    ['model_time', `${show(figures.modelMs)} ms`],
+    ['dropped', t('live.of', { dropped: figures.dropped, seen: figures.seen })],
+  ] as const;
+  return (
+    <>
+      <dl className={styles.figures}>
+        {rows.map(([name, value]) => (
+          <div key={name}>
+            <dt>{t(`live.${name}`)}</dt>
+            <dd data-testid={name}>{value}</dd>
+          </div>
+        ))}
+      </dl>
+      <p className={styles.hint}>{t('live.dropped_about')}</p>
+    </>
+  );
+}

@@ -1,0 +1,37 @@
+import { useTranslation } from 'react-i18next';
+
+import type { FramePrediction } from '../../api/stream';
+import { countByClass } from '../../lib/boxes';
+import { classStyle } from '../../lib/colors';
+import styles from './Live.module.css';
+
+const FEW = 3;
+
+/** What is drawn over the frame, in words: the number of each class, or the most probable classes. */
+export function Seen({ prediction }: { prediction: FramePrediction | null }) {
+  const { t, i18n } = useTranslation();
+  const percent = new Intl.NumberFormat(i18n.language, { style: 'percent' });
+  const detections = prediction?.detections;
+  const rows = detections
+    ? countByClass(detections).map(({ name, classId, count }) => ({ name, classId, value: String(count) }))
+    : (prediction?.ranked ?? [])
+        .slice(0, FEW)
+        .map((item) => ({ name: item.class, classId: item.class_id, value: percent.format(item.score) }));
+  return (
+    <div className={styles.seen} data-testid="seen">
+      {rows.length > 0 ? (
+        <ul className={styles.classes} aria-label={t('live.seen')}>
+          {rows.map(({ name, classId, value }) => (
+            <li key={classId}>
+              <span className={styles.swatch} style={{ background: classStyle(classId).color }} />
+              <span>{name}</span>
+              <span className={styles.number}>{value}</span>
+            </li>
+          ))}
+        </ul>
+      ) : (
+        <p className={styles.hint}>{t(prediction ? 'live.nothing' : 'live.not_yet')}</p>
+      )}
+    </div>
+  );
+}
