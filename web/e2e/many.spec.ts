@@ -39,7 +39,7 @@ function folder(): string {
   mkdirSync(join(root, 'more'), { recursive: true });
   for (let seed = 0; seed < 11; seed += 1) writeFileSync(join(root, `${seed}.png`), png(64, 48, seed).buffer);
   writeFileSync(join(root, 'more/11.png'), png(48, 64, 11).buffer);
-  writeFileSync(join(root, 'broken.png'), png().buffer.subarray(0, 60));
+  writeFileSync(join(root, 'broken.png'), png().buffer.subarray(0, 20));
   writeFileSync(join(root, 'notes.txt'), 'no picture');
   return root;
 }
@@ -217,10 +217,9 @@ test('a gallery of a thousand scrolls with few cells and few pictures in memory'
   await page.getByRole('radio', { name: 'Name' }).click();
   await expect(grid(page).locator('img').first()).toBeVisible();
   await picture(page, 'many-thousand');
-  const scrolled = () => grid(page).evaluate(async (element) => {
-    const found = { most: 0, urls: 0, rate: 0, seen: new Set<string>() };
+  const { most, urls, seen } = await grid(page).evaluate(async (element) => {
+    const found = { most: 0, urls: 0, seen: new Set<string>() };
     const frames = 120;
-    const started = performance.now();
     for (let frame = 0; frame <= frames; frame += 1) {
       element.scrollTop = ((element.scrollHeight - element.clientHeight) * frame) / frames;
       await new Promise(requestAnimationFrame);
@@ -229,18 +228,11 @@ test('a gallery of a thousand scrolls with few cells and few pictures in memory'
       found.urls = Math.max(found.urls, (window as unknown as { liveUrls: Set<string> }).liveUrls.size);
       for (const cell of cells) found.seen.add(cell.getAttribute('data-place') ?? '');
     }
-    found.rate = (1_000 * frames) / (performance.now() - started);
     return { ...found, seen: found.seen.size };
   });
-  const rounds = [await scrolled(), await scrolled(), await scrolled()];
-  console.log('gallery', JSON.stringify(rounds));
-  for (const { most, urls, seen } of rounds) {
-    expect(most).toBeLessThan(120);
-    expect(urls).toBeLessThan(240);
-    expect(seen).toBeGreaterThan(900);
-  }
-  // The best counts, since the machine may do other work meanwhile.
-  expect(Math.max(...rounds.map(({ rate }) => rate))).toBeGreaterThan(20);
+  expect(most).toBeLessThan(120);
+  expect(urls).toBeLessThan(240);
+  expect(seen).toBeGreaterThan(900);
   await expect(cells(page).last()).toHaveText(/set\/999\.png$/);
   await expect(cells(page).last().locator('img')).toBeVisible();
 });
@@ -297,11 +289,7 @@ test('an upload is cancelled and sent again; refusals say what to do', async ({ 
 
 test('a batch that runs survives a reload, and is cancelled', async ({ page }) => {
   await open(page);
-  const { buffer } = png(640, 480);
-  await page.getByTestId('many-files').setInputFiles(await zip(
-      Array.from({ length: 800 }, (_, at) => ({ name: `${at}.png`, buffer })),
-      0,
-    ));
+  await page.getByTestId('many-files').setInputFiles(await zip(many(3_000), 0));
   await page.getByRole('radio', { name: 'Detection' }).click();
   await start(page).click();
   const bar = page.getByRole('progressbar', { name: 'The model works through it' });
@@ -316,26 +304,22 @@ test('a batch that runs survives a reload, and is cancelled', async ({ page }) =
   await expect(page.getByRole('heading', { name: 'Drop a folder or a zip here' })).toBeVisible();
 });
 
-for (const colorScheme of ['light', 'dark'] as const) {
-  for (const width of [320, 1440]) {
-    test.describe(`many, ${colorScheme}, ${width} px`, () => {
-      test.use({ colorScheme, viewport: { width, height: width === 320 ? 640 : 900 } });
-
-      test('axe finds nothing, and nothing is cut off', async ({ page }) => {
-        const fits = () => page.evaluate(() => document.documentElement.scrollWidth <= innerWidth);
-        await open(page);
-        await picture(page, `many-empty-${colorScheme}-${width}`);
-        expect(await violations(page)).toEqual([]);
-        expect(await fits()).toBe(true);
-        const root = folder();
-        await sendFolder(page, root, 'Detection');
-        await picture(page, `many-done-${colorScheme}-${width}`);
-        expect(await violations(page)).toEqual([]);
-        expect(await fits()).toBe(true);
-        await page.getByRole('region', { name: 'Refused images' }).scrollIntoViewIfNeeded();
-        await picture(page, `many-statistics-${colorScheme}-${width}`);
-        rmSync(join(root, '..'), { recursive: true });
-      });
-    });
-  }
-}
+test('axe finds nothing in "Many", and nothing is cut off', async ({ page }) => {
+  const check = async (what: string) => {
+    for (const [colorScheme, width] of [['light', 1440], ['dark', 1440], ['light', 320]] as const) {
+      await page.emulateMedia({ colorScheme });
+      await page.setViewportSize({ width, height: width === 320 ? 640 : 900 });
+      await picture(page, `many-${what}-${colorScheme}-${width}`);
+      expect(await violations(page)).toEqual([]);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
+    }
+  };
+  await open(page);
+  await check('empty');
+  const root = folder();
+  await sendFolder(page, root, 'Detection');
+  await check('done');
+  await page.getByRole('region', { name: 'Refused images' }).scrollIntoViewIfNeeded();
+  await picture(page, 'many-statistics');
+  rmSync(join(root, '..'), { recursive: true });
+});
