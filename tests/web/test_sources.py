@@ -12,9 +12,12 @@ from visionloop.serving.codes import (
     BATCH_RESULT,
     BATCH_ROW,
     BATCH_UPLOAD,
+    CHANGE,
     CODES,
+    FEEDBACK,
     IMAGE,
     KEYED,
+    PICTURE,
     QUEUE,
     READY,
     STORE,
@@ -49,9 +52,10 @@ def test_the_page_loads_nothing_from_elsewhere() -> None:
 def test_the_page_has_words_for_every_refusal_that_a_visitor_can_cause() -> None:
     words = json.loads((WEB / "src/messages/en.json").read_text())["problems"].keys()
     groups = [ANYWHERE, KEYED, IMAGE, QUEUE, READY, STORE, BATCH, BATCH_RESULT, BATCH_ROW, BATCH_UPLOAD]
+    groups += [CHANGE, FEEDBACK, PICTURE]
     met = {code for codes in merged(groups).values() for code in codes}
-    # The page asks for no prediction by its id, and its forms are made by the browser.
-    never = {"unknown_prediction", "malformed_multipart", "unexpected_field", "unsupported_media_type"}
+    # Its forms are made by the browser.
+    never = {"malformed_multipart", "unexpected_field", "unsupported_media_type"}
     assert met - never <= words
     # And for none that the service does not know: these two are the page's own.
     assert words - {"unreachable", "connection_lost"} <= CODES.keys()
