@@ -85,8 +85,8 @@ def test_every_operation_says_what_a_reader_needs() -> None:
         assert operation["x-codeSamples"], path
         answers = [response for response in operation["responses"].values() if "x-codes" not in response]
         examples = [body for answer in answers for body in answer.get("content", {}).values() if "example" in body]
-        # The rest are a document of its own, texts that mean nothing or much, a picture, no body at all, and what another
-        # operation shows.
+        # The rest are a document of its own, texts that mean nothing or much, a picture, no body at all, and what
+        # another operation shows.
         without = {"openapi", "metrics", "livez", "cancel_batch", "prediction_image", "remove_feedback"}
         assert examples or operation["operationId"] in without, path
 
