@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from visionloop.config import Config, load_config
-from visionloop.core.errors import VisionloopError
+from visionloop.core.errors import Interrupted, VisionloopError
 from visionloop.core.files import workspace_lock
 
 Stage = Callable[[Config], str]
@@ -61,7 +61,7 @@ def guarded(work: Callable[[], None]) -> int:
         work()
     except VisionloopError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 130 if type(error).__name__ == "TrainingInterrupted" else 1
+        return 130 if isinstance(error, Interrupted) else 1
     except KeyboardInterrupt:
         print("\ninterrupted; nothing half-written was left behind", file=sys.stderr)
         return 130

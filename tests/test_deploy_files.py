@@ -365,7 +365,7 @@ def test_the_docs_make_every_secret_of_the_manifests() -> None:
 
 def test_retraining_is_suspended_and_says_why() -> None:
     assert BY_KIND["CronJob"]["spec"]["suspend"] is True
-    assert "not built yet" in (K8S / "retraining.yaml").read_text()
+    assert "Suspended until" in (K8S / "retraining.yaml").read_text()
     claim = JOB_POD["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"]
     assert claim == BY_KIND["PersistentVolumeClaim"]["metadata"]["name"]
 
@@ -447,7 +447,7 @@ def test_the_dashboard_has_its_rows_and_a_choice_of_data_source() -> None:
     rows = [panel["title"] for panel in DASHBOARD["panels"] if panel["type"] == "row"]
     assert rows == [
         "Traffic", "Latency by stage", "Errors and rejections", "Batches and queue", "Predictions and confidence",
-        "Deployment",
+        "Drift", "Deployment",
     ]  # fmt: skip
     variables = {variable["name"]: variable for variable in DASHBOARD["templating"]["list"]}
     assert (variables["datasource"]["type"], variables["datasource"]["query"]) == ("datasource", "prometheus")

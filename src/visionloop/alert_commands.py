@@ -126,7 +126,7 @@ def silence(rule: str, duration: str | None, label: str, why: str, end: bool) ->
             click.echo(f"ended: {found.store.end_silences(rule, label)}")
             return
         now = datetime.now(UTC)
-        until = now + _duration(duration or "")
+        until = now + parse_duration(duration or "", "--for")
         found.store.silence(
             Silence(rule=rule, label=label, created_at=now, until=until, who=getpass.getuser(), why=why)
         )
@@ -142,12 +142,16 @@ def _require_rule(rule: str, known: list[str]) -> None:
         )
 
 
-def _duration(text: str) -> timedelta:
-    """`90s`, `30m`, `2h`, `1d`."""
+def parse_duration(text: str, option: str) -> timedelta:
+    """`90s`, `30m`, `2h`, `1d`.
+
+    Raises:
+        click.BadParameter: it is none, or longer than a year; names `option`.
+    """
     match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smhd])", text)
     seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
     if not 0 < seconds <= 366 * 86_400:
-        raise click.BadParameter(f"{text!r} is no duration up to a year; 30m, 2h and 1d are", param_hint="--for")
+        raise click.BadParameter(f"{text!r} is no duration up to a year; 30m, 2h and 1d are", param_hint=option)
     return timedelta(seconds=seconds)
 
 

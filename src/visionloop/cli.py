@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from visionloop import __version__
+from visionloop.ab_commands import ab
 from visionloop.alert_commands import alerts
 from visionloop.core.errors import ImageError, RegistryError, VisionloopError
+from visionloop.drift_commands import drift
+from visionloop.retrain_commands import retrain, schedule
 
 if TYPE_CHECKING:
     from visionloop.registry.settings import RegistrySettings
@@ -309,7 +312,11 @@ def _require_free_port(host: str, port: int) -> None:
             ) from None
 
 
+main.add_command(ab)
 main.add_command(alerts)
+main.add_command(retrain)
+main.add_command(schedule)
+main.add_command(drift)
 
 
 @main.group()

@@ -25,6 +25,7 @@ from visionloop.data.settings import DataSettings
 from visionloop.evaluation.settings import EvaluationSettings, GateSettings
 from visionloop.monitoring.settings import MonitoringSettings
 from visionloop.registry.settings import RegistrySettings
+from visionloop.retraining.settings import RetrainingSettings
 from visionloop.serving.settings import ServingSettings
 from visionloop.task import Task, load_task, task_names
 from visionloop.training.settings import TrainingSettings
@@ -65,6 +66,8 @@ class GeneralSettings(Settings):
     """The HTTP service."""
     monitoring: MonitoringSettings = MonitoringSettings()
     """What watches it."""
+    retraining: RetrainingSettings = RetrainingSettings()
+    """The loop from feedback to a new model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -251,6 +251,13 @@ class Learner(ABC):
     """
 
     module: nn.Module
+
+    def begin(self, inputs: Callable[[int], ImageArray]) -> None:  # noqa: B027
+        """Initialise what depends on the data, before the first step of a fresh training; nothing, unless overridden.
+
+        Args:
+            inputs: Gives up to that many training inputs, not augmented, as uint8 [N,H,W,3].
+        """
 
     @abstractmethod
     def target(self, sample: Sample, placement: Placement) -> Any:

@@ -160,3 +160,39 @@ def test_an_image_of_the_input_size_is_left_alone(picture: Image.Image) -> None:
     array = np.asarray(picture)
     same, _ = Recipe(height=30, width=40).apply(array)
     assert np.array_equal(same, array)
+
+
+@pytest.mark.parametrize("orientation", [1, 6, 7])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "I;16", "P"])
+def test_a_large_image_is_converted_in_bands_without_seams(mode: str, orientation: int) -> None:
+    ramp = np.arange(1300 * 900, dtype=np.uint32).reshape(900, 1300)
+    if mode == "I;16":
+        stored = Image.fromarray((ramp % 65536).astype(np.uint16))
+        pixels = np.repeat((ramp % 65536 / 257.0 + 0.5).astype(np.uint8)[:, :, None], 3, axis=2)
+    else:
+        channels = [(ramp // 3**power % 256).astype(np.uint8) for power in range(4)]
+        stored = Image.fromarray(np.dstack(channels[:3] if mode != "RGBA" else channels))
+        stored = stored.quantize(16) if mode == "P" else stored
+        white = Image.new("RGBA", stored.size, (255, 255, 255, 255))
+        pixels = np.asarray(Image.alpha_composite(white, stored.convert("RGBA")).convert("RGB"))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    decoded = decode_image(encode(stored, exif=exif, compress_level=1))
+    upright = {1: pixels, 6: np.rot90(pixels, -1), 7: np.rot90(pixels, 2).swapaxes(0, 1)}[orientation]
+    assert np.array_equal(decoded, upright)
+    assert decoded.flags.c_contiguous
+
+
+def test_the_number_of_pixels_is_asked_about_before_they_are_decoded(picture: Image.Image) -> None:
+    cut = encode(picture)[:-20]
+    seen: list[int] = []
+
+    def refuse(num_pixels: int) -> None:
+        seen.append(num_pixels)
+        raise RuntimeError("not now")
+
+    with pytest.raises(RuntimeError, match="not now"):
+        decode_image(cut, admit=refuse)
+    with pytest.raises(ImageError):
+        decode_image(cut, admit=seen.append)
+    assert seen == [1200, 1200]

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
+from pipelines.digits import dvc_hash
+from tests.data.test_overlay import image, picture
 from tests.e2e.workspace import call
+from visionloop.data.overlay import write_overlay
+from visionloop.retraining.steps import pin_by_dvc
 
 
 @pytest.mark.slow
@@ -58,6 +64,20 @@ def test_the_loop_from_images_to_a_verdict(project: Path) -> None:
     assert "error: 1 of 2 files are not images" in output
     output = call(project, "visionloop", "rollback", "tiny-classification", expect=1)
     assert "error:" in output
+
+
+def test_dvc_tracks_labels_from_feedback(project: Path) -> None:
+    overlay, pin = project / "data/classification/.feedback", project / "data.dvc"
+    before = pin.read_text()
+    write_overlay(overlay, [image(picture(1))], lambda _: picture(1))
+    try:
+        assert pin_by_dvc(project, overlay) == "data.dvc is up to date; commit it"
+        assert yaml.safe_load(pin.read_text())["outs"][0]["md5"] == dvc_hash(project / "data")
+        assert pin.read_text() != before
+        assert pin_by_dvc(project, project / "elsewhere") == "outside data/, not tracked by data.dvc"
+    finally:
+        shutil.rmtree(overlay)
+        pin.write_text(before)
 
 
 def test_bad_input_ends_with_four_lines_and_leaves_nothing(project: Path) -> None:

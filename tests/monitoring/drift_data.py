@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from visionloop.core.images import ImageArray
-from visionloop.monitoring.drift.observations import Observations, observe
+from visionloop.monitoring.drift.observations import Observation, Observations, observe
 from visionloop.monitoring.drift.profile import FORMAT_VERSION, Profile, ProfileInfo
 from visionloop.monitoring.drift.windows import Window
 from visionloop.task import load_task
@@ -47,17 +47,20 @@ class DigitModel:
 
     def observe(self, images: list[ImageArray], prefix: str = "") -> Observations:
         """What monitoring sees of the model's answers."""
+        return Observations.stack(self.rows(images, prefix), num_classes=10)
+
+    def rows(self, images: list[ImageArray], prefix: str = "") -> list[Observation]:
+        """One by one."""
+        if not images:
+            return []
         seen = pixels(images)
         probabilities = self._model.predict_proba(seen).astype(np.float32)
         embeddings = np.maximum(seen @ self._weights, 0).astype(np.float32)
         answers = map(Classification, probabilities, embeddings)
-        return Observations.stack(
-            [
-                observe(TASK, image, answer, id=f"{prefix}{number}")
-                for number, (image, answer) in enumerate(zip(images, answers, strict=True))
-            ],
-            num_classes=10,
-        )
+        return [
+            observe(TASK, image, answer, id=f"{prefix}{number}")
+            for number, (image, answer) in enumerate(zip(images, answers, strict=True))
+        ]
 
     def accuracy(self, images: list[ImageArray], truth: np.ndarray) -> float:
         """Share of right answers."""

@@ -117,6 +117,22 @@ def test_embedding_tests_rarely_alarm_without_drift() -> None:
     assert max(low.values()) <= stats.binom.isf(0.001, 100, 0.05)
 
 
+def test_permuting_groups_of_images_rarely_alarms_without_drift() -> None:
+    """Sides that do not divide into groups evenly, and images with several classes."""
+    low = {"mmd": 0, "domain": 0, "classes": 0}
+    for seed in range(60):
+        rng = np.random.default_rng([9, seed])
+        points = rng.standard_t(3, size=(407, 6))
+        counts = rng.integers(0, 3, (407, 4))
+        found = embedding_tests(points[:204], points[204:], permutations=200, rng=rng)
+        classes = class_test(counts[:204], counts[204:], permutations=200, rng=rng)
+        assert found.mmd.p is not None and found.domain.p is not None and classes.p is not None
+        low["mmd"] += found.mmd.p <= 0.05
+        low["domain"] += found.domain.p <= 0.05
+        low["classes"] += classes.p <= 0.05
+    assert max(low.values()) <= stats.binom.isf(0.001, 60, 0.05)
+
+
 def test_the_most_novel_images_score_highest() -> None:
     rng = np.random.default_rng(7)
     window = rng.normal(size=(200, 16))
@@ -127,13 +143,23 @@ def test_the_most_novel_images_score_highest() -> None:
 
 def test_sequential_permutation_p_values_are_uniform() -> None:
     rng = np.random.default_rng(8)
-    p = [permutation_p(float(rng.normal()), lambda num: rng.normal(size=num), 2000) for _ in range(400)]
+    p = [permutation_p(float(rng.normal()), lambda _, num: rng.normal(size=num), 2000) for _ in range(400)]
     assert stats.kstest(p, "uniform").pvalue > 0.01
-    assert permutation_p(9.0, lambda num: rng.normal(size=num), 999) == 1 / 1000
-    assert permutation_p(1.0, lambda num: np.ones(num), 999) == 1.0
+    assert permutation_p(9.0, lambda _, num: rng.normal(size=num), 999) == 1 / 1000
+    assert permutation_p(1.0, lambda _, num: np.ones(num), 999) == 1.0
 
 
 def test_holm() -> None:
     assert holm([]) == []
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+def test_weights_of_holm_share_alpha_out() -> None:
+    """Worked by hand: 0.02 / 0.5 is tried first, at all of alpha; then 0.03 / 0.3 at the remaining half."""
+    assert holm([0.02, 0.03, 0.2], [0.5, 0.3, 0.2]) == pytest.approx([0.04, 0.05, 0.2])
+    assert holm([0.01, 0.04, 0.03], [2, 2, 2]) == pytest.approx(holm([0.01, 0.04, 0.03]))
+    # Uniform p-values: any rejection at 0.05 in at most 5% of families, however the weights.
+    rng = np.random.default_rng(10)
+    low = sum(min(holm(rng.random(6).tolist(), [0.4, 0.3, 0.1, 0.1, 0.05, 0.05])) <= 0.05 for _ in range(2000))
+    assert low <= stats.binom.isf(0.001, 2000, 0.05)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
 import pytest
-from starlette.testclient import TestClient
+from prometheus_client import REGISTRY
+from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.types import Receive, Scope, Send
 
 from visionloop.core.errors import ConfigError
@@ -57,13 +59,29 @@ def test_a_proxy_on_this_machine_speaks_for_others(tmp_path: Path) -> None:
     assert answer.status_code == 401
 
 
-def test_a_foreign_page_may_not_use_an_open_service(tmp_path: Path) -> None:
+def refusals() -> float:
+    return REGISTRY.get_sample_value("visionloop_rejections_total", {"code": "foreign_origin"}) or 0.0
+
+
+def test_a_foreign_page_may_not_use_an_open_service(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "visionloop.serving")
+    before = refusals()
     foreign = {"Origin": "https://evil.example"}
     answer = client(tmp_path).post("/v1/classify", headers=foreign)
     assert (answer.status_code, answer.json()["code"]) == (403, "foreign_origin")
     assert "access-control-allow-origin" not in answer.headers
+    # Refused as everybody is: with the guard's headers, in the log and in the metrics.
+    assert (answer.headers["x-content-type-options"], answer.headers["cache-control"]) == ("nosniff", "no-store")
+    (line,) = [json.loads(record.message) for record in caplog.records if "foreign_origin" in record.message]
+    assert (line["request_id"], line["status"]) == (answer.headers["x-request-id"], 403)
+    assert refusals() == before + 1
     assert client(tmp_path).get("/v1/models", headers={"Origin": "http://localhost"}).status_code == 200
     assert client(tmp_path, origins=("https://evil.example",)).get("/v1/models", headers=foreign).status_code == 200
+    # Switched off, keys keep no page out from afar either.
+    far = client(tmp_path, address="192.0.2.7", required=False).get("/v1/models", headers=foreign)
+    assert (far.status_code, far.json()["code"]) == (403, "foreign_origin")
+    with pytest.raises(WebSocketDenialResponse), client(tmp_path).websocket_connect("/v1/stream", headers=foreign):
+        pass
 
 
 def test_roles_of_routes() -> None:

@@ -16,8 +16,9 @@ from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocket
 
 from visionloop.core.errors import ConfigError
-from visionloop.serving.guard import Guard, RateLimiter, keys_needed, require_keys
+from visionloop.serving.guard import Guard, keys_needed, require_keys
 from visionloop.serving.keys import ROLES, KeyRing, Role, create_key, revoke_key
+from visionloop.serving.rates import RateLimiter
 from visionloop.serving.settings import KeySettings, ServingSettings
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -102,7 +102,7 @@ def test_a_dead_worker_is_replaced_while_the_other_serves(server: Server) -> Non
                 # Connections that the dead worker held are lost; new ones go to the other.
                 assert error.code == "unreachable"
     assert answered >= 18
-    end = time.monotonic() + 20
+    end = time.monotonic() + 15
     while len(server.workers()) < 2 and time.monotonic() < end:
         time.sleep(0.2)
     assert len(server.workers()) == 2

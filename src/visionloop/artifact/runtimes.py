@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -157,12 +158,17 @@ class _Torch:
         self._device = torch.device(f"cuda:{settings.cuda.device_id}" if settings.device == "cuda" else "cpu")
         self._graph = learner.graph().eval().to(self._device)
         self._names = manifest.outputs
+        self._one_at_a_time = threading.Lock()
 
     def run(self, images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[Any]]:
         import torch
 
         with torch.inference_mode():
-            outputs = self._graph(torch.from_numpy(images).to(self._device))
+            inputs = torch.from_numpy(images).to(self._device)
+            # A graph takes its embedding by a hook on a module, which would also see what other threads put through
+            # it. On a GPU this only orders the launches: what is waited for is the copy below.
+            with self._one_at_a_time:
+                outputs = self._graph(inputs)
         return {name: value.cpu().numpy() for name, value in zip(self._names, outputs, strict=True)}
 
 

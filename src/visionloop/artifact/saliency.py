@@ -33,7 +33,7 @@ class Saliency:
     """Where an answer comes from.
 
     Attributes:
-        heat: float32 [H,W], in pixels of the upright image; from 0 (nothing) to 1 (most). All zero where hiding
+        heat: float32 [H,W], in pixels of the picture given; from 0 (nothing) to 1 (most). All zero where hiding
             parts changed nothing; zero where the model does not look, beside its crop.
         reference: The answer to the whole image.
     """
@@ -50,6 +50,7 @@ def saliency(
     grid: int = 8,
     seed: int = 0,
     check: Callable[[], None] = lambda: None,
+    prepared: tuple[ImageArray, Placement] | None = None,
 ) -> Saliency:
     """Ask about an image again and again with random parts hidden, and see when the answer stays.
 
@@ -64,8 +65,10 @@ def saliency(
         grid: Cells a side of the model's input; smaller cells show finer parts and need more masks.
         seed: The same seed gives the same heat.
         check: Called before the predictor is asked about the next few masks; what it raises ends the work.
+        prepared: What the recipe made of the original, where `image` is that scaled down: the answer, with its boxes,
+            is the original's, and the heat is the picture's.
     """
-    array, placement = predictor.recipe.apply(image)
+    array, placement = prepared or predictor.recipe.apply(image)
     reference = _ask(predictor, array[None], placement)[0]
     rows, columns = _visible(placement, *array.shape[:2])
     seen = array[rows, columns].astype(np.float32)
@@ -82,7 +85,7 @@ def saliency(
         weighted += np.tensordot(np.array(support, np.float32), batch, axes=1)
         shown += batch.sum(axis=0)
     heat = _normalised(weighted / np.maximum(shown, 1e-9))
-    return Saliency(_to_image(heat, rows, columns, placement), reference)
+    return Saliency(_to_image(heat, rows, columns, placement, image.shape[:2]), reference)
 
 
 def overlay(image: ImageArray, heat: Floats) -> Image.Image:
@@ -139,11 +142,13 @@ def _visible(placement: Placement, height: int, width: int) -> tuple[slice, slic
     return slice(max(0, top), min(height, bottom)), slice(max(0, left), min(width, right))
 
 
-def _to_image(heat: Floats, rows: slice, columns: slice, placement: Placement) -> Floats:
-    """The heat of an input's visible part on the upright image; zero beside a crop."""
+def _to_image(heat: Floats, rows: slice, columns: slice, placement: Placement, size: tuple[int, ...]) -> Floats:
+    """The heat of an input's visible part on the upright image, drawn as large as `size` (h, w); zero beside a crop."""
     seen = np.array([[columns.start, rows.start, columns.stop, rows.stop]])
-    left, top, right, bottom = np.rint(placement.to_image(seen)[0]).astype(int).tolist()
-    canvas = np.zeros((placement.height, placement.width), np.float32)
+    height, width = size
+    scale = np.array([width / placement.width, height / placement.height] * 2)
+    left, top, right, bottom = np.rint(placement.to_image(seen)[0] * scale).astype(int).tolist()
+    canvas = np.zeros((height, width), np.float32)
     if right > left and bottom > top:
         part = Image.fromarray(heat).resize((right - left, bottom - top), Image.Resampling.BILINEAR)
         canvas[top:bottom, left:right] = np.clip(np.asarray(part), 0.0, 1.0)

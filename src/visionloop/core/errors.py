@@ -31,11 +31,11 @@ class VisionloopError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments do not survive the default pickling, and dataloader workers pickle errors.
-        return _rebuild, (type(self), self.what, self.where, self.expected, self.action)
+        return _blank, (type(self), self.args), self.__dict__
 
 
-def _rebuild(cls: type[VisionloopError], what: str, where: str, expected: str, action: str) -> VisionloopError:
-    return cls(what, where=where, expected=expected, action=action)
+def _blank(cls: type[VisionloopError], args: tuple[str, ...]) -> VisionloopError:
+    return cls.__new__(cls, *args)
 
 
 class ConfigError(VisionloopError):
@@ -58,13 +58,6 @@ class ImageError(DataError):
         super().__init__(what, where=where, expected=expected, action=action)
         self.code = code
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild_image, (self.what, self.code, self.where, self.expected, self.action)
-
-
-def _rebuild_image(what: str, code: str, where: str, expected: str, action: str) -> ImageError:
-    return ImageError(what, code=code, where=where, expected=expected, action=action)
-
 
 class ModelError(VisionloopError):
     """An architecture, its weights or its export cannot be used."""
@@ -76,6 +69,10 @@ class BundleError(VisionloopError):
 
 class RegistryError(VisionloopError):
     """The model registry cannot be reached, or refuses."""
+
+
+class Interrupted(VisionloopError):
+    """Ctrl-C; what was done so far is kept, and the same command goes on from there."""
 
 
 class BusyError(VisionloopError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,17 +39,24 @@ _PILLOW = re.compile(r"PIL\.")
 _BACKGROUND = (255, 255, 255)
 """Colour under transparent pixels."""
 
-# By EXIF's number of how the camera was held, which is in no other form in a file.
-_ORIENTATION_TAG = 0x0112
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+_BAND_PIXELS = 1_000_000
+"""Larger images are converted in bands of about so many pixels: every step of a conversion is a copy of its own."""
+
+# By EXIF's number of how the camera was held, which is in no other form in a file: a view of an upright array
+# [H,W,3] that has the order in which the file stores its pixels.
+_AS_STORED: Mapping[int, Callable[[ImageArray], ImageArray]] = {
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.swapaxes(0, 1),
+    6: lambda upright: upright[:, ::-1].swapaxes(0, 1),
+    7: lambda upright: upright[::-1, ::-1].swapaxes(0, 1),
+    8: lambda upright: upright[::-1].swapaxes(0, 1),
 }
+_ORIENTATION_TAG = 0x0112
+_ORIENTATION_KEYS = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"})
+"""Where Pillow finds an orientation; looking for one where there is none of these takes as long as a small image."""
+_ON_THE_SIDE = (5, 6, 7, 8)
 
 _RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
@@ -57,7 +65,13 @@ _RESAMPLING = {
 }
 
 
-def decode_image(data: bytes, *, where: str = "image", max_pixels: int = MAX_PIXELS) -> ImageArray:
+def decode_image(
+    data: bytes,
+    *,
+    where: str = "image",
+    max_pixels: int = MAX_PIXELS,
+    admit: Callable[[int], None] | None = None,
+) -> ImageArray:
     """Decode a still image into upright RGB.
 
     EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled to 8 bits, and
@@ -67,9 +81,10 @@ def decode_image(data: bytes, *, where: str = "image", max_pixels: int = MAX_PIX
         data: The file's bytes.
         where: Name of the file or record, for the error.
         max_pixels: Largest width x height that is decoded.
+        admit: Called with width x height before anything is decoded; what it raises is raised.
 
     Returns:
-        uint8 [H,W,3], RGB, contiguous.
+        uint8 [H,W,3], RGB, contiguous. Decoding takes about 7 bytes a pixel, of which 3 stay.
 
     Raises:
         ImageError: empty, not an accepted format, animated, larger than `max_pixels`, or damaged.
@@ -94,6 +109,8 @@ def decode_image(data: bytes, *, where: str = "image", max_pixels: int = MAX_PIX
                 expected="a single still image",
                 action="save the frame that is meant as an image of its own",
             )
+        if admit is not None:
+            admit(width * height)
         try:
             return _to_rgb(image)
         except (OSError, SyntaxError, ValueError, EOFError) as error:
@@ -111,7 +128,7 @@ def image_size(data: bytes, *, where: str = "image") -> tuple[int, int]:
     with _open(data, where) as image:
         width, height = image.size
         orientation = _orientation(image)
-    return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
+    return (height, width) if orientation in _ON_THE_SIDE else (width, height)
 
 
 def _open(data: bytes, where: str) -> Image.Image:
@@ -167,24 +184,38 @@ def _orientation(image: Image.Image) -> int:
     except Exception:
         # Its parser raises whatever a damaged block leads to; the pixels are none the worse for it.
         return 1
-    return found if isinstance(found, int) and found in _UPRIGHT else 1
+    return found if isinstance(found, int) and found in _AS_STORED else 1
 
 
 def _to_rgb(image: Image.Image) -> ImageArray:
     image.load()
+    width, height = image.size
+    orientation = 1 if _ORIENTATION_KEYS.isdisjoint(image.info) else _orientation(image)
+    rows = max(1, _BAND_PIXELS // width)
+    if orientation == 1 and rows >= height:
+        return _rgb(image)
     # Not Pillow's `exif_transpose`, which also writes the block anew, and cannot when it is damaged.
-    turn = _UPRIGHT.get(_orientation(image))
-    upright = image if turn is None else image.transpose(turn)
-    if upright.mode.startswith("I") or upright.mode == "F":
+    on_the_side = orientation in _ON_THE_SIDE
+    upright: ImageArray = np.empty((width, height, 3) if on_the_side else (height, width, 3), np.uint8)
+    stored = _AS_STORED[orientation](upright) if orientation != 1 else upright
+    for top in range(0, height, rows):
+        bottom = min(height, top + rows)
+        stored[top:bottom] = _rgb(image.crop((0, top, width, bottom)))
+    return upright
+
+
+def _rgb(image: Image.Image) -> ImageArray:
+    """A picture's pixels, as they are stored; each depends on itself alone."""
+    if image.mode.startswith("I") or image.mode == "F":
         # 16-bit grey: Pillow's own conversion saturates at 255 instead of scaling.
-        values = np.asarray(upright, dtype=np.float64)
+        values = np.asarray(image, dtype=np.float64)
         grey = np.clip(values / 257.0 + 0.5, 0, 255).astype(np.uint8)
         return np.ascontiguousarray(np.repeat(grey[:, :, None], 3, axis=2))
-    if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
-        layer = upright.convert("RGBA")
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        layer = image.convert("RGBA")
         canvas = Image.new("RGBA", layer.size, (*_BACKGROUND, 255))
-        upright = Image.alpha_composite(canvas, layer)
-    return np.array(upright.convert("RGB"), dtype=np.uint8)
+        image = Image.alpha_composite(canvas, layer)
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"), dtype=np.uint8)
 
 
 @dataclass(frozen=True, slots=True)

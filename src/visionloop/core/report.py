@@ -131,14 +131,14 @@ class Report:
     Attributes:
         title: What the page is about.
         subtitle: One sentence below it.
-        facts: The few numbers to see first, as (label, value).
+        facts: The few numbers to see first, as (label, value); a value is anything with a `str`, or a `Tag`.
         sections: In order of reading.
         kind: Small line above the title, such as `Data report`.
     """
 
     title: str
     subtitle: str
-    facts: Sequence[tuple[str, str]]
+    facts: Sequence[tuple[str, object]]
     sections: Sequence[Section]
     kind: str = "Report"
 

@@ -55,6 +55,31 @@ def unreadable(record: Record, error: ImageError) -> Finding:
     )
 
 
+def known_image(record: Record) -> Finding:
+    """The finding for an image from feedback that the source has too: the source's word stands."""
+    return Finding(
+        rule="known_image",
+        severity="warning",
+        file=record.member,
+        found="the source has the same image",
+        expected="images that are new",
+        action="kept out; correct the source's own label if it is wrong",
+    )
+
+
+def unknown_class(record: Record, names: Sequence[str]) -> Finding:
+    """The finding for an image from feedback with a class that the source has not."""
+    return Finding(
+        rule="unknown_class",
+        severity="error",
+        file=record.annotation,
+        record=record.member,
+        found=f"class {', '.join(repr(name) for name in names)}",
+        expected="one of the source's classes",
+        action="kept out; add images of a new class to the source itself",
+    )
+
+
 def check_record(
     record: Record, size: tuple[int, int], requirements: Requirements, settings: CheckSettings
 ) -> tuple[list[CheckedObject] | None, list[Finding]]:

@@ -57,7 +57,12 @@ def _write_scans(root: Path, scans: Grey, labels: npt.NDArray[np.int64], splits:
     for index, (scan, label, split) in enumerate(zip(scans, labels.tolist(), splits, strict=True)):
         folder = root / split / str(label)
         folder.mkdir(parents=True, exist_ok=True)
-        _save(Image.fromarray((_enlarge(scan, SCAN_SIZE) * 255).round().astype(np.uint8)), folder / f"{index:04d}.png")
+        _save(scan_picture(scan), folder / f"{index:04d}.png")
+
+
+def scan_picture(scan: Grey) -> Image.Image:
+    """A scan [8,8] in [0,1] as a grey picture of 32 x 32 pixels."""
+    return Image.fromarray((_enlarge(scan, SCAN_SIZE) * 255).round().astype(np.uint8))
 
 
 def _enlarge(scan: Grey, size: int) -> Grey:

@@ -1,8 +1,9 @@
-"""Prepare: from somebody else's layout to a checked, split, canonical dataset."""
+"""Prepare: from somebody else's layout, and what was labelled since, to a checked, split, canonical dataset."""
 
 from __future__ import annotations
 
 import re
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,13 +11,14 @@ from pathlib import Path
 
 from visionloop import __version__
 from visionloop.core import files
-from visionloop.core.errors import ImageError
+from visionloop.core.errors import ConfigError, ImageError
 from visionloop.core.images import decode_image
 from visionloop.core.progress import track
 from visionloop.data import checks
 from visionloop.data.findings import Finding, count_rules, sorted_findings, write_findings
 from visionloop.data.formats import Record, Source, open_source
 from visionloop.data.formats.source import suffix
+from visionloop.data.overlay import Overlay, OverlaySource, identity
 from visionloop.data.requirements import Requirements
 from visionloop.data.samples import SPLITS, Dataset, DatasetInfo, LabelledObject, Sample, Split, write_dataset
 from visionloop.data.settings import CheckSettings, DataSettings
@@ -57,6 +59,7 @@ class _Entry:
 
     id: str
     sha256: str
+    group: str
     size: tuple[int, int]
     objects: list[checks.CheckedObject]
     official: Split | None
@@ -78,7 +81,8 @@ def prepare(
     """Turn a source into a dataset. The same source and settings give the same bytes.
 
     Images are decoded to see that they are whole, and copied as they are. Defects are listed in
-    `findings.csv`; defective images and objects are kept out.
+    `findings.csv`; defective images and objects are kept out. Labelled images of the overlay join train and val; they
+    change neither the classes nor the split of any image of the source.
 
     Args:
         settings: Source, checks, split.
@@ -90,39 +94,149 @@ def prepare(
     Raises:
         DataError: the source cannot be opened, or has defects that stop; all of them are listed at once.
     """
-    source = open_source(settings.source, root=root or Path.cwd())
+    root = root or Path.cwd()
+    overlay = _open_overlay(settings, root)
+    source = open_source(settings.source, root=root)
     try:
         with files.new_folder(out_dir) as folder:
-            info, findings = _prepare(settings, requirements, source, folder, progress)
+            info, findings = _prepare(settings, requirements, source, overlay, folder, progress)
     finally:
         source.close()
     return PrepareResult(dataset=Dataset(out_dir, info), findings=findings)
 
 
+def prepare_recent(
+    settings: DataSettings, requirements: Requirements, dataset: Dataset, out_dir: Path, *, root: Path
+) -> Dataset | None:
+    """The overlay's recent images as a dataset of their own, which has a test split only.
+
+    Args:
+        settings: Names the overlay.
+        requirements: What the task asks of a dataset.
+        dataset: What `prepare` made of the same settings: its classes are these, and none of its images is here.
+        out_dir: Folder to write.
+        root: Folder at which relative paths start.
+
+    Returns:
+        The dataset, or None where no recent image can be used; then there is no folder.
+    """
+    overlay = _open_overlay(settings, root)
+    known = {sample.group for sample in dataset.iter_samples()}
+    entries: list[_Entry] = []
+    if overlay is not None:
+        with files.new_folder(out_dir) as folder:
+            source = OverlaySource(overlay, ["recent"])
+            entries, findings = _add_overlay(
+                settings, source, requirements, folder, _Ids(), known=known, classes=dataset.classes
+            )
+            write_findings(folder / FINDINGS, sorted_findings(findings))
+            info = write_dataset(
+                folder,
+                name=f"{settings.source.name}-recent",
+                classes=dataset.classes,
+                samples=_samples(entries, ["test"] * len(entries), dataset.classes),
+                licence=settings.source.licence,
+                provenance={"overlay": overlay.digest, "dataset": dataset.info.content_hash},
+            )
+    if not entries:
+        shutil.rmtree(out_dir, ignore_errors=True)
+        return None
+    return Dataset(out_dir, info)
+
+
+def _open_overlay(settings: DataSettings, root: Path) -> Overlay | None:
+    """The overlay, None where none is set or it is empty.
+
+    Raises:
+        ConfigError: the source would read it as its own.
+    """
+    if settings.overlay is None:
+        return None
+    folder, source = (root / settings.overlay).resolve(), (root / settings.source.path).resolve()
+    hidden = any(part.startswith(".") for part in folder.parts[len(source.parts) :])
+    if folder.is_relative_to(source) and not hidden:
+        raise ConfigError(
+            "the labels from feedback lie inside the source, which would read them as its own",
+            where=f"setting data.overlay={settings.overlay}",
+            expected=f"a folder outside {settings.source.path}, or one whose name begins with a dot",
+            action="correct the setting",
+        )
+    overlay = Overlay.open(folder)
+    return overlay if overlay.images else None
+
+
 def _prepare(
-    settings: DataSettings, requirements: Requirements, source: Source, folder: Path, progress: Progress
+    settings: DataSettings,
+    requirements: Requirements,
+    source: Source,
+    overlay: Overlay | None,
+    folder: Path,
+    progress: Progress,
 ) -> tuple[DatasetInfo, list[Finding]]:
     records = progress(source.records(), total=len(source), label=f"reading {settings.source.name}")
-    entries, findings = _copy_images(settings.check, source, records, requirements, folder)
+    (folder / "images").mkdir()
+    ids = _Ids()
+    entries, findings = _copy_images(settings.check, source, records, requirements, folder, ids)
     findings += source.findings
     num_objects = sum(len(entry.objects) for entry in entries) + sum(f.rule in checks.OBJECT_RULES for f in findings)
     findings += checks.check_volume(findings, len(source), num_objects, settings.check)
     splits = assign_splits([_member(entry) for entry in entries], settings.split)
+    classes = sorted({item.name for entry in entries for item in entry.objects})
+    if overlay is not None:
+        more = OverlaySource(overlay, ["train", "val"])
+        known = {entry.group for entry in entries}
+        added, found = _add_overlay(settings, more, requirements, folder, ids, known=known, classes=classes)
+        findings += found
+        entries += added
+        splits += [entry.official or "train" for entry in added]
     findings += _check_whole(entries, splits, source.class_names, requirements)
-    findings = sorted_findings(findings)
+    findings = sorted_findings(findings + ids.findings)
     checks.stop_if_needed(findings, where=source.where)
     write_findings(folder / FINDINGS, findings)
-    return _write(settings, entries, splits, source, folder), findings
+    return _write(settings, entries, splits, classes, source, overlay, folder), findings
+
+
+def _add_overlay(
+    settings: DataSettings,
+    source: OverlaySource,
+    requirements: Requirements,
+    folder: Path,
+    ids: _Ids,
+    *,
+    known: set[str],
+    classes: Sequence[str],
+) -> tuple[list[_Entry], list[Finding]]:
+    """Those of an overlay's images that are new and whose classes the source has; the others become findings."""
+    (folder / "images").mkdir(exist_ok=True)
+    findings: list[Finding] = []
+
+    def usable() -> Iterator[Record]:
+        for record in source.records():
+            unknown = sorted({item.name for item in record.objects} - set(classes))
+            if identity(record.member) in known:
+                findings.append(checks.known_image(record))
+            elif unknown:
+                findings.append(checks.unknown_class(record, unknown))
+            else:
+                yield record
+
+    entries, found = _copy_images(settings.check, source, usable(), requirements, folder, ids)
+    for entry in entries:
+        entry.group = identity(entry.member)
+    return entries, findings + found
 
 
 def _copy_images(
-    settings: CheckSettings, source: Source, records: Iterator[Record], requirements: Requirements, folder: Path
+    settings: CheckSettings,
+    source: Source,
+    records: Iterator[Record],
+    requirements: Requirements,
+    folder: Path,
+    ids: _Ids,
 ) -> tuple[list[_Entry], list[Finding]]:
     """Read, check and copy every image; entries in order of id."""
-    (folder / "images").mkdir()
     entries: list[_Entry] = []
     findings: list[Finding] = []
-    ids = _Ids()
     for record in records:
         data = source.read(record.member)
         try:
@@ -134,9 +248,11 @@ def _copy_images(
         findings += found
         if objects is None:
             continue
+        digest = files.sha256_bytes(data)
         entry = _Entry(
             id=ids.new(record),
-            sha256=files.sha256_bytes(data),
+            sha256=digest,
+            group=digest,
             size=(width, height),
             objects=objects,
             official=record.split,
@@ -144,7 +260,6 @@ def _copy_images(
         )
         (folder / entry.path).write_bytes(data)
         entries.append(entry)
-    findings += ids.findings
     return sorted(entries, key=lambda entry: entry.id), findings
 
 
@@ -180,7 +295,7 @@ class _Ids:
 
 def _member(entry: _Entry) -> Member:
     names = frozenset(item.name for item in entry.objects)
-    return Member(group=entry.sha256, official=entry.official, classes=names)
+    return Member(group=entry.group, official=entry.official, classes=names)
 
 
 def _check_whole(
@@ -198,24 +313,36 @@ def _check_whole(
 
 
 def _write(
-    settings: DataSettings, entries: Sequence[_Entry], splits: Sequence[Split], source: Source, folder: Path
+    settings: DataSettings,
+    entries: Sequence[_Entry],
+    splits: Sequence[Split],
+    classes: Sequence[str],
+    source: Source,
+    overlay: Overlay | None,
+    folder: Path,
 ) -> DatasetInfo:
-    classes = sorted({item.name for entry in entries for item in entry.objects})
-    class_ids = {name: class_id for class_id, name in enumerate(classes)}
     return write_dataset(
         folder,
         name=settings.source.name,
         classes=classes,
-        samples=(_sample(entry, split, class_ids) for entry, split in zip(entries, splits, strict=True)),
+        samples=_samples(entries, splits, classes),
         licence=settings.source.licence,
         provenance={
             "source": settings.source.kind,
             "path": settings.source.path,
             "source_hash": source.content_hash,
+            "overlay": None if overlay is None else overlay.digest,
             "visionloop": __version__,
             "settings": settings.model_dump(mode="json"),
         },
     )
+
+
+def _samples(entries: Sequence[_Entry], splits: Sequence[Split], classes: Sequence[str]) -> Iterator[Sample]:
+    """In order of id."""
+    class_ids = {name: class_id for class_id, name in enumerate(classes)}
+    for entry, split in sorted(zip(entries, splits, strict=True), key=lambda pair: pair[0].id):
+        yield _sample(entry, split, class_ids)
 
 
 def _sample(entry: _Entry, split: Split, class_ids: dict[str, int]) -> Sample:
@@ -229,7 +356,7 @@ def _sample(entry: _Entry, split: Split, class_ids: dict[str, int]) -> Sample:
         sha256=entry.sha256,
         width=entry.size[0],
         height=entry.size[1],
-        group=entry.sha256,
+        group=entry.group,
         split=split,
         objects=objects,
         source_record=entry.member,

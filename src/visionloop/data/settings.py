@@ -59,6 +59,9 @@ class DataSettings(Settings):
 
     source: SourceSettings = SourceSettings()
     """Where the images are."""
+    overlay: str | None = None
+    """Folder of labelled images from feedback, relative to the project, which retraining fills (docs/retraining.md); a
+    name that begins with a dot may lie inside the source. Null, or where there is none: the source alone."""
     check: CheckSettings = CheckSettings()
     """What is tolerated."""
     split: SplitSettings = SplitSettings()

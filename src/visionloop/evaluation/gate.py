@@ -149,7 +149,7 @@ def _comparison_checks(
         explanation=f"{num} test images, at least {settings.min_images} are wanted to replace a champion",
         failure="insufficient_evidence",
     )
-    not_lower = _not_lower(challenger, champion)
+    not_lower = _not_lower(settings.tolerance, challenger, champion)
     yield not_lower
     if not_lower.passed:
         yield from _paired_gain(settings, challenger, champion)
@@ -175,12 +175,14 @@ def _same_images(challenger: EvaluationSummary, champion: EvaluationSummary) -> 
     )
 
 
-def _not_lower(challenger: EvaluationSummary, champion: EvaluationSummary) -> Check:
+def _not_lower(tolerance: float, challenger: EvaluationSummary, champion: EvaluationSummary) -> Check:
     name = challenger.primary_metric
     found, required = challenger.metrics.get(name), champion.metrics.get(name)
     # A champion without a value (nothing to find in its test split) sets no bar; NaN never compares as higher.
-    passed = found is not None and (required is None or found >= required)
+    passed = found is not None and (required is None or found >= required - tolerance)
     relation = "not lower than" if passed else "lower than"
+    if passed and found is not None and required is not None and found < required:
+        relation = f"at most {tolerance:g} lower than"
     return Check(
         name=f"not worse: {name}",
         passed=passed,

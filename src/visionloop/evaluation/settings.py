@@ -27,6 +27,8 @@ class GateSettings(Settings):
     """Lowest accepted value by metric name, in [0, 1]; also for a task's first model."""
     margin: float = Field(default=0.005, ge=0, le=1)
     """Loss of the primary metric that must be ruled out: the lower bound of the gain lies above -margin."""
+    tolerance: float = Field(default=0.0, ge=0, le=1)
+    """How much lower than the champion's the primary metric itself may be; 0 asks for one that is not lower."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     """Confidence of that bound's two-sided interval."""
     resamples: int = Field(default=10_000, ge=100, le=1_000_000)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from visionloop.core.settings import Settings
 from visionloop.monitoring.alerts.settings import AlertSettings
@@ -52,6 +54,11 @@ class DriftSettings(Settings):
     """An alarm looks at so many latest complete windows."""
     alarm_drifted: int = Field(default=2, ge=1, le=20)
     """It is raised when at least so many of them drifted."""
+    min_d: float = Field(default=0.1, ge=0, le=1)
+    """A number whose distributions lie less than this apart (Kolmogorov-Smirnov's D) has not drifted, however
+    significant: large windows find differences that matter to nobody."""
+    min_v: float = Field(default=0.05, ge=0, le=1)
+    """Likewise of classes, in Cramer's V."""
     critical_auc: float = Field(default=0.7, gt=0.5, le=1)
     """Embedding drift with a domain classifier's AUC of at least this is critical."""
     max_test_images: int = Field(default=500, ge=50, le=5000)
@@ -60,6 +67,21 @@ class DriftSettings(Settings):
     """Images named that look least like the reference."""
     seed: int = Field(default=0, ge=0)
     """Of subsamples and permutations: the same window gives the same result."""
+    since_hours: float = Field(default=168.0, gt=0, le=24 * 366)
+    """`visionloop drift` looks back so many hours, unless it is told otherwise."""
+    max_rows: int = Field(default=10_000, ge=1, le=1_000_000)
+    """Most predictions it reads of a version, the latest."""
+    report: bool = True
+    """Whether it writes an HTML report."""
+    mlflow: bool = False
+    """Whether each check is a run in MLflow as well; a tracking server that is away is no failure."""
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        """An alarm that wants more windows than it looks at would never be raised."""
+        if self.alarm_drifted > self.alarm_windows:
+            raise ValueError(f"alarm_drifted must be at most alarm_windows ({self.alarm_windows})")
+        return self
 
 
 class MonitoringSettings(Settings):
@@ -67,3 +89,5 @@ class MonitoringSettings(Settings):
 
     alerts: AlertSettings = AlertSettings()
     """Alerts."""
+    drift: DriftSettings = DriftSettings()
+    """Drift."""

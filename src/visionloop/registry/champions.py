@@ -20,6 +20,7 @@ from visionloop.registry.lookup import (
     ROLLED_BACK,
     aliases_of,
     known_version,
+    resolve,
     utc_text,
     verdict_in,
     versions_text,
@@ -108,6 +109,17 @@ def promote(
         connection.client.delete_model_version_tag(model, version, ROLLED_BACK)
     refresh_catalog(settings, root)
     return change
+
+
+def point_again(settings: RegistrySettings, root: Path, model: str) -> None:
+    """Let the deployment pointer follow the champion, where a promotion was cut short between the two.
+
+    Raises:
+        RegistryError: the model has no champion, or its artifacts are gone.
+    """
+    connection = connect(settings, root)
+    with registry_errors(connection.where), registry_lock(settings, root, "promotion"):
+        point_to_champion(settings, root, stage(connection, settings, root, resolve(connection, model, CHAMPION)))
 
 
 def promote_by_hand(

@@ -17,6 +17,7 @@ from visionloop.registry.catalog import refresh_catalog
 from visionloop.registry.connection import TAG, Connection, connect, registry_errors, registry_lock
 from visionloop.registry.lookup import (
     CHALLENGER,
+    CHAMPION,
     DIGEST,
     INTERVALS,
     ROLLED_BACK,
@@ -165,6 +166,13 @@ def aliased_version(settings: RegistrySettings, root: Path, model: str, alias: s
     connection = connect(settings, root)
     with registry_errors(connection.where):
         return aliases_of(connection, model).get(alias)
+
+
+def champion_version(settings: RegistrySettings, root: Path, model: str) -> str | None:
+    """The champion's version; None where there is no champion, or no such model yet."""
+    connection = connect(settings, root)
+    with registry_errors(connection.where):
+        return aliases_of(connection, model).get(CHAMPION) if model in model_names(connection) else None
 
 
 def fetch_bundle(settings: RegistrySettings, root: Path, model: str, alias_or_version: str, dest: Path) -> Path:

@@ -29,10 +29,6 @@ _MAX_MIRRORED = 8
 """Requests mirrored to another model at once; more are not compared, so that a shadow never slows an answer."""
 
 
-_ALL = 2**31
-"""More classes or boxes than there are."""
-
-
 class _Told(NamedTuple):
     """A model's answers to a request."""
 
@@ -47,7 +43,7 @@ class Answering:
         self._settings = settings
         self._fleet = fleet
         self._memory = memory
-        self._watches: dict[str, CanaryWatch] = {}
+        self._watches: dict[str, tuple[str, CanaryWatch]] = {}  # by task, with the digest watched
         self._mirrors: set[asyncio.Task[None]] = set()
 
     async def answer(
@@ -57,8 +53,6 @@ class Answering:
         lineup: LiveLineup,
         jobs: Sequence[Job],
         options: PredictOptions,
-        *,
-        everything: bool = False,
     ) -> dict[str, Any]:
         """The answer of `/v1/<verb>` to images.
 
@@ -67,31 +61,23 @@ class Answering:
             task: What is asked.
             lineup: What serves it.
             jobs: The images.
-            options: What is answered and remembered.
-            everything: Whether every class, and every box down to the bundle's floor, is answered; what is
-                remembered goes by the options all the same, so that one route's rows are as another's.
+            options: What is answered, and whether the images are kept.
 
         Raises:
             ImageError: one of the images is not accepted.
             Problem: overloaded, or too late.
         """
         started = time.perf_counter()
-        told = await self._ask(task, lineup, jobs, session_of(request))
+        if self._memory.store is not None and options.store is not False:
+            jobs = [job._replace(observed=True) for job in jobs]
+        told = await self._ask(task, lineup, jobs, session_of(request) if lineup.canary is not None else "")
         _observe(told)
-        caller, classes = caller_of(request), told.live.predictor.classes
-        results = []
-        for served in told.served:
-            height, width = served.value.image.shape[:2]
-            record = served.value.prediction.to_record(classes, top_k=options.top_k, threshold=options.threshold)
-            results.append({"id": new_id(), "image": {"width": width, "height": height}, **record})
-        self._mirror(task, lineup, told, jobs, [result["id"] for result in results])
+        caller = caller_of(request)
+        ids = [new_id() for _ in told.served]
+        stored, results = results_of(told.live, told.served, ids, options)
+        self._mirror(task, lineup, told, jobs, ids)
         now = time.perf_counter()
-        self._memory.remember(caller, told.live, told.served, results, seconds=now - started, keep_images=options.store)
-        if everything:
-            results = [
-                result | served.value.prediction.to_record(classes, top_k=_ALL, threshold=0.0)
-                for result, served in zip(results, told.served, strict=True)
-            ]
+        self._memory.remember(caller, told.live, told.served, stored, seconds=now - started, keep_images=options.store)
         return {
             "model": model_ref(task, told.live),
             "predictions": results,
@@ -107,7 +93,7 @@ class Answering:
     async def _ask(self, task: str, lineup: LiveLineup, jobs: Sequence[Job], session: str) -> _Told:
         live = lineup.choose(session)
         started = time.perf_counter()
-        watch = self._watch(lineup)
+        watch = self._watch(task, lineup)
         try:
             told = _Told(live, await live.answer(jobs))
         except (ImageError, asyncio.CancelledError):
@@ -126,20 +112,22 @@ class Answering:
 
     # -- canary and shadow
 
-    def _watch(self, lineup: LiveLineup) -> CanaryWatch | None:
+    def _watch(self, task: str, lineup: LiveLineup) -> CanaryWatch | None:
         if lineup.canary is None or lineup.share <= 0:
             return None
         digest = lineup.canary.variant.digest
-        if digest not in self._watches:
-            self._watches = {digest: CanaryWatch(self._settings.canary), **self._watches}
-        return self._watches[digest]
+        watched, watch = self._watches.get(task, ("", None))
+        if watch is None or watched != digest:
+            watch = CanaryWatch(self._settings.canary)
+            self._watches[task] = (digest, watch)
+        return watch
 
     def _judge(self, task: str, lineup: LiveLineup, watch: CanaryWatch | None) -> None:
         reason = watch.verdict() if watch is not None else None
         if reason is None or lineup.canary is None:
             return
         digest = lineup.canary.variant.digest
-        del self._watches[digest]
+        del self._watches[task]
         metrics.CANARY_STOPPED.labels(task).inc()
         _log.error("canary of %s stopped: %s", task, reason)
         self._background(self._stop_canary(task, digest, reason))
@@ -171,12 +159,12 @@ class Answering:
         ids: Sequence[str],
     ) -> None:
         try:
-            answers = await other.answer(jobs)
+            answers = await other.answer([job._replace(observed=False) for job in jobs])
         except Exception as error:
             _log.warning("%s of %s gave no answer to compare: %s", other.role, task, error)
             return
         role = "shadow" if other.role == "shadow" else "canary"
-        watch = self._watch(lineup) if role == "canary" else None
+        watch = self._watch(task, lineup) if role == "canary" else None
         histogram = metrics.AGREEMENT.labels(task, role)
         store = self._memory.store
         for id_, served, answer in zip(ids, told.served, answers, strict=True):
@@ -207,6 +195,23 @@ def _observe(told: _Told) -> None:
     for served in told.served:
         meters.prepared(decode_s=served.value.decode_s, queue_s=served.queue_s)
     meters.worked(waiting=told.live.waiting, work_s=first.work_s, batch=first.batch)
+
+
+def results_of(
+    live: LiveModel, answers: Sequence[Served[Answer]], ids: Sequence[str], options: PredictOptions
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What is stored of some answers, by the model's operating point, and what the options ask for; with their ids.
+
+    Rows of the store mean the same whoever asked: a page that asks for every box draws its own line among them.
+    """
+    stored, asked = [], []
+    for served, id_ in zip(answers, ids, strict=True):
+        to_record, classes = served.value.prediction.to_record, live.predictor.classes
+        stored.append({"id": id_, "image": served.value.size, **to_record(classes)})
+        if options.asks_otherwise:
+            record = to_record(classes, top_k=options.top_k, threshold=options.threshold)
+            asked.append({"id": id_, "image": served.value.size, **record})
+    return stored, asked if options.asks_otherwise else stored
 
 
 def count(live: LiveModel, answers: Sequence[Served[Answer]]) -> None:

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -29,12 +28,15 @@ from visionloop.serving.administration import Administration
 from visionloop.serving.answering import Answering
 from visionloop.serving.batches import MEDIA_TYPES, BatchJobs
 from visionloop.serving.caller import caller_of
+from visionloop.serving.drift_gauges import DriftGauges
 from visionloop.serving.explain import Explainer
+from visionloop.serving.log import log_request
 from visionloop.serving.memory import Memory, store_problem
 from visionloop.serving.models import Fleet, Job, LiveLineup, LiveModel, parallel_batches, verbs
 from visionloop.serving.openapi import openapi_document
 from visionloop.serving.options import OPTION_NAMES, PredictOptions, parse_options
 from visionloop.serving.page import Page
+from visionloop.serving.pixels import PixelBudget
 from visionloop.serving.problems import Problem, image_problem, json_answer, problem_response
 from visionloop.serving.refusals import internal_error, nothing_serves
 from visionloop.serving.review import Review
@@ -44,6 +46,9 @@ from visionloop.serving.upload import read_upload
 from visionloop.task import task_names
 
 _log = logging.getLogger(__name__)
+
+_REPORT_S = 1.0
+"""Seconds between reports of what no request counts."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 Refusal = Callable[[Problem], Response]
@@ -61,14 +66,17 @@ class Api:
         """`root` holds the deployment pointer, `state` what is written."""
         self._settings = settings
         self._executor = ThreadPoolExecutor(parallel_batches(settings), thread_name_prefix="inference")
-        self.fleet = Fleet(settings, root, self._executor)
+        pixels = PixelBudget(settings.upload.max_pixels_at_once)
+        self.fleet = Fleet(settings, root, self._executor, pixels)
         # A thread of its own: an explanation takes as long as hundreds of predictions, which go on beside it.
         self._explainer = Explainer(self.fleet, settings)
         self.fleet.on_change = self._changed
-        self._memory = Memory(settings, state, store)
+        self._memory = Memory(settings, state, store, pixels)
+        self._drift = DriftGauges(state)
         self._answering = Answering(settings, self.fleet, self._memory)
         self.batches = BatchJobs(settings, state, self.fleet, self._memory)
         self._failed: set[str] = set()
+        self._reporting = False
         self._verbs = verbs(task_names())
         self._administration = Administration(settings, root)
         self._custom_vision = custom_vision.CustomVision(self._answering, self.fleet, self._verbs, settings.upload)
@@ -87,16 +95,26 @@ class Api:
         self.fleet.start()
 
     def attend(self) -> None:
-        """Work on batch jobs; called on the event loop that answers requests, and may be called twice."""
-        self.batches.start(asyncio.get_running_loop())
+        """Work on batch jobs, and report; called on the event loop that answers requests, and may be called twice."""
+        loop = asyncio.get_running_loop()
+        self.batches.start(loop)
+        if not self._reporting:
+            self._reporting = True
+            self._report(loop)
 
     def close(self) -> None:
         """Stop following, write what is pending; may be called twice."""
+        self._reporting = False
         self.fleet.stop()
         self.batches.stop()
         self._memory.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._explainer.close()
+
+    def _report(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._memory.report()
+        if self._reporting:
+            loop.call_later(_REPORT_S, self._report, loop)
 
     def app(self) -> _Shortcut:
         """The application; its lifespan starts and closes the API where a server runs lifespans."""
@@ -171,7 +189,15 @@ class Api:
             took = time.perf_counter() - started
             count(response.status_code).inc()
             seconds.observe(took)
-            _log_request(request, path, response.status_code, took)
+            caller = caller_of(request)
+            log_request(
+                status=response.status_code,
+                seconds=took,
+                request_id=caller.request_id,
+                method=method,
+                route=path,
+                key_id=caller.key_id,
+            )
             return response
 
         return endpoint
@@ -195,7 +221,13 @@ class Api:
         return JSONResponse(openapi_document(self._verbs))
 
     async def _metrics(self, _: Request) -> Response:
-        return Response(await asyncio.to_thread(metrics.exposition), media_type=CONTENT_TYPE_LATEST)
+        self._memory.report()  # other workers' are a second old at most
+
+        def scraped() -> bytes:
+            self._drift.show()
+            return metrics.exposition()
+
+        return Response(await asyncio.to_thread(scraped), media_type=CONTENT_TYPE_LATEST)
 
     async def _models(self, _: Request) -> Response:
         rows = []
@@ -225,7 +257,7 @@ class Api:
 
     async def _read(self, request: Request) -> tuple[list[Job], PredictOptions]:
         upload = await read_upload(request, self._settings.upload, options=OPTION_NAMES)
-        options = parse_options(request.query_params, upload.options)
+        options = parse_options(request.query_params if request.scope["query_string"] else {}, upload.options)
         return [Job(image.data, image.name) for image in upload.images], options
 
     # -- batches
@@ -297,23 +329,6 @@ def _evaluation(bundle: Path) -> dict[str, float]:
 def _refuse(problem: Problem, refusal: Refusal) -> Response:
     metrics.REJECTIONS.labels(problem.code).inc()
     return refusal(problem)
-
-
-def _log_request(request: Request, route: str, status: int, seconds: float) -> None:
-    level = logging.INFO if status < 500 else logging.WARNING
-    if not _log.isEnabledFor(level):
-        return
-    caller = caller_of(request)
-    line = {
-        "event": "request",
-        "request_id": caller.request_id,
-        "method": request.method,
-        "route": route,
-        "status": status,
-        "ms": round(1000 * seconds, 3),
-        "key_id": caller.key_id,
-    }
-    _log.log(level, orjson.dumps(line).decode())
 
 
 async def _no_such_route(request: Request, error: HTTPException) -> Response:

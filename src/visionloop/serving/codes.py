@@ -68,6 +68,7 @@ CODES: Mapping[str, Code] = {
     "not_deployed": Code("no model serves the task", "have one promoted; `/v1/models` says why one failed"),
     "stopping": Code("this worker was told to stop", "send new requests to another"),
     "overloaded": Code("the queue is full", "wait the seconds of `Retry-After`"),
+    "pixels_exhausted": Code("too many pixels are being decoded at once", "wait the seconds of `Retry-After`"),
     "too_late": Code("the answer took too long", "try again, with fewer images"),
     # What is kept.
     "unknown_prediction": Code("there is no prediction of this id", "correct it; predictions are kept for a time"),
@@ -116,7 +117,7 @@ UPLOAD: Refusals = {
     415: ("unsupported_media_type",),
 }  # fmt: skip
 """Of a body of images."""
-QUEUE: Refusals = {503: ("overloaded",), 504: ("too_late",)}
+QUEUE: Refusals = {503: ("overloaded", "pixels_exhausted"), 504: ("too_late",)}
 STORE: Refusals = {404: ("unknown_prediction",), 503: ("store_off", "store_unavailable")}
 KEPT: Refusals = {503: STORE[503]}
 """Of what is kept, without naming one."""
@@ -135,13 +136,16 @@ CHANGE: Refusals = {
     503: ("registry_unavailable",),
 }
 BATCH_UPLOAD: Refusals = {
-    400: ("bad_archive", "malformed_multipart", "missing_image", "unexpected_field"),
+    400: (
+        "bad_archive", "malformed_multipart", "missing_image", "part_headers_too_large", "text_too_long",
+        "unexpected_field",
+    ),
     408: ("body_timeout",),
     413: ("archive_too_large", "body_too_large", "image_too_many_bytes", "too_many_images"),
     415: ("unsupported_media_type",),
     503: ("state_unavailable", "too_many_batches"),
     507: ("no_space",),
-}
+}  # fmt: skip
 BATCH: Refusals = {404: ("unknown_batch",)}
 BATCH_RESULT: Refusals = {409: ("batch_not_done",)}
 BATCH_ROW: Refusals = {

@@ -101,9 +101,9 @@ class CustomVision:
         _check_query(request)
         upload = await read_upload(request, self._upload, options=frozenset())
         jobs = [Job(image.data, image.name) for image in upload.images]
-        options = PredictOptions(store=False if path["nostore"] else None)
         # The vendor's answers leave nothing out.
-        answer = await self._answering.answer(request, task, lineup, jobs, options, everything=True)
+        options = PredictOptions.everything(store=False if path["nostore"] else None)
+        answer = await self._answering.answer(request, task, lineup, jobs, options)
         digest = next(live.variant.digest for live in lineup.models if live.role == answer["model"]["role"])
         return _json(_image_prediction(answer["predictions"][0], path["project"], digest))
 

@@ -18,9 +18,8 @@ from starlette.responses import Response
 
 from visionloop.artifact.saliency import Floats, Saliency, overlay, saliency
 from visionloop.core.errors import near_matches
-from visionloop.core.images import ImageArray
 from visionloop.serving import metrics
-from visionloop.serving.models import Fleet, Job, LiveModel, model_ref
+from visionloop.serving.models import Answer, Fleet, Job, LiveModel, model_ref
 from visionloop.serving.problems import json_answer
 from visionloop.serving.refusals import bad_option, overloaded, too_late, too_many_images
 from visionloop.serving.settings import ServingSettings
@@ -31,6 +30,8 @@ _MAX_EXPLAINED = 3
 _OPTIONS = frozenset({"task"})
 _GRID_SIDE = 32
 """Longest side of the grid of numbers that stands for a heat in JSON."""
+_SHOWN_PIXELS = 4_000_000
+"""A larger image comes back scaled down: each step of colouring it is a copy."""
 
 
 class Explainer:
@@ -72,8 +73,8 @@ class Explainer:
             try:
                 async with asyncio.timeout(seconds):
                     # The queue decodes and refuses as it does for a prediction.
-                    served = await champion.answer([Job(upload.images[0].data, upload.images[0].name)])
-                    work = partial(_explained, champion, served[0].value.image, masks, as_json, abandoned)
+                    served = await champion.answer([Job(*upload.images[0], picture_pixels=_SHOWN_PIXELS)])
+                    work = partial(_explained, champion, served[0].value, masks, as_json, abandoned)
                     response = await asyncio.get_running_loop().run_in_executor(self._executor, work)
             except TimeoutError:
                 metrics.EXPLANATION_SECONDS.labels(task, "too_late").observe(time.perf_counter() - started)
@@ -103,13 +104,14 @@ class _AbandonedError(Exception):
     """Nobody waits for the explanation any more."""
 
 
-def _explained(live: LiveModel, image: ImageArray, masks: int, as_json: bool, abandoned: threading.Event) -> Response:
+def _explained(live: LiveModel, answer: Answer, masks: int, as_json: bool, abandoned: threading.Event) -> Response:
     def check() -> None:
         if abandoned.is_set():
             raise _AbandonedError
 
-    predictor = live.predictor
-    found = saliency(predictor, image, masks=masks, check=check)
+    predictor, picture = live.predictor, answer.picture
+    assert picture is not None
+    found = saliency(predictor, picture, masks=masks, check=check, prepared=(answer.input, answer.placement))
     if as_json:
         return json_answer(
             {
@@ -121,7 +123,7 @@ def _explained(live: LiveModel, image: ImageArray, masks: int, as_json: bool, ab
         )
     buffer = io.BytesIO()
     # Photographs hardly get smaller by trying harder, only slower.
-    overlay(image, found.heat).save(buffer, "PNG", compress_level=1)
+    overlay(picture, found.heat).save(buffer, "PNG", compress_level=1)
     return Response(buffer.getvalue(), media_type="image/png")
 
 

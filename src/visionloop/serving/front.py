@@ -117,11 +117,11 @@ class Front:
         self._ours: ASGIApp | None = None
         self._settings, self._root = settings, root
         self._stopping = Stopping(settings.drain_s)
-        self._needed = settings.keys.required
-        ring = None if self._needed is False else KeyRing(state_root(root) / settings.keys.file)
-        with_keys = Guard(self._dispatch, ring=ring, settings=settings, role_of=role_of)
-        without = Guard(self._dispatch, ring=None, settings=settings, role_of=role_of)
-        self._far, self._near = with_keys, with_keys if self._needed else without
+        needed = settings.keys.required
+        ring = None if needed is False else KeyRing(state_root(root) / settings.keys.file)
+        with_keys = Guard(self._dispatch, ring=ring, settings=settings, role_of=role_of, own_pages_only=ring is None)
+        without = Guard(self._dispatch, ring=None, settings=settings, role_of=role_of, own_pages_only=True)
+        self._far, self._near = with_keys, with_keys if needed else without
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request; over loopback no key is asked for unless the settings say so."""
@@ -131,20 +131,9 @@ class Front:
             self._stopping.attend()
             await self._bento(scope, receive, send)
         elif _is_loopback(scope):
-            if not self._needed and self._is_foreign_page(scope):
-                await problem_response(_FOREIGN)(scope, receive, send)
-                return
             await self._near(scope, receive, send)
         else:
             await self._far(scope, receive, send)
-
-    def _is_foreign_page(self, scope: Scope) -> bool:
-        """Whether a page of another site asks: without keys, any page in a browser here could use the service."""
-        headers = dict(scope["headers"])
-        origin = headers.get(b"origin")
-        if origin is None or origin.decode("latin-1") in self._settings.origins or "*" in self._settings.origins:
-            return False
-        return bool(origin.partition(b"://")[2] != headers.get(b"host", b""))
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in _BENTO_PATHS:
@@ -157,15 +146,6 @@ class Front:
             self._ours = open_api(self._settings, self._root).app()
         await self._ours(scope, receive, send)
 
-
-_FOREIGN = Problem(
-    403,
-    "foreign_origin",
-    "a page of another site asks, and no key is required here",
-    where="header Origin",
-    expected="no Origin, this service's own, or one of the setting serving.origins",
-    action="add the page's origin to serving.origins, or require keys",
-)
 
 _STOPPING = Problem(
     503,

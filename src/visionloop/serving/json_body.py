@@ -43,7 +43,7 @@ async def read_json(request: Request, timeout_s: float) -> Any:
 
 
 async def _read(request: Request) -> bytes:
-    media_type = request.headers.get("content-type", "").split(";")[0].strip()
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type != "application/json":
         raise unsupported_media_type(media_type, "application/json", "send the body as JSON")
     body = bytearray()

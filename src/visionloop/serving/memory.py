@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from visionloop.serving.caller import Caller, caller_of
 from visionloop.serving.images import ImageKeeper
 from visionloop.serving.json_body import read_json
 from visionloop.serving.models import Answer, LiveModel
+from visionloop.serving.pixels import PixelBudget
 from visionloop.serving.problems import Problem, json_answer
 from visionloop.serving.schema import FeedbackBody
 from visionloop.serving.settings import ServingSettings
@@ -32,13 +34,17 @@ class Memory:
         store: Where predictions and feedback go; None where that is switched off, or not open yet.
     """
 
-    def __init__(self, settings: ServingSettings, state: Path, store: PredictionStore | None) -> None:
-        """`state` is the folder of what the service writes."""
+    def __init__(
+        self, settings: ServingSettings, state: Path, store: PredictionStore | None, pixels: PixelBudget
+    ) -> None:
+        """`state` is the folder of what the service writes; `pixels` bounds what is decoded to be kept."""
         self.store = store
         self._keeps_images = settings.images.keep
+        self._keeps_embeddings = settings.observe.embedding
         self._body_timeout_s = settings.upload.body_timeout_s
         self._half_full = max(1, settings.store.max_pending // 2)
-        self._keeper = ImageKeeper(settings.images, state)
+        self._rows = {fate: metrics.LOG_ROWS.labels(fate) for fate in ("written", "dropped", "pending")}
+        self._keeper = ImageKeeper(settings, state, pixels)
 
     def close(self) -> None:
         """Write what is pending; may be called twice."""
@@ -62,21 +68,30 @@ class Memory:
             caller: Who asked.
             live: Who answered.
             answers: One an image.
-            results: What was said of each image, with its `id`.
+            results: What the model says of each image at its operating point, with its `id`; whatever the request
+                asked for, so that rows can be compared.
             seconds: How long the answer took.
-            keep_images: Whether the images are kept as well; as the service is configured where None.
+            keep_images: Whether the images are kept as well, as the service is configured where None. With False
+                nothing is kept that was made of an image but the answer.
         """
         if self.store is None:
             return
+        keep_embeddings = self._keeps_embeddings and keep_images is not False
         if keep_images is None:
             keep_images = self._keeps_images
         now = datetime.now(UTC)
         for served, result in zip(answers, results, strict=True):
             if keep_images:
-                self._keeper.keep(served.value.sha256, served.value.image)
-            self.store.log(_row(caller, live, served.value, result, now, seconds))
-        for fate in ("written", "dropped", "pending"):
-            metrics.LOG_ROWS.labels(fate).set(getattr(self.store, fate))
+                picture = served.value.picture
+                self._keeper.keep(served.value.sha256, served.value.data if picture is None else picture)
+            row = _row(caller, live, served.value, result, now, seconds)
+            self.store.log(row if keep_embeddings else replace(row, embedding=None))
+
+    def report(self) -> None:
+        """Bring the metrics of the store's rows up to date; called now and then, for it costs more than a count."""
+        if self.store is not None:
+            for fate, gauge in self._rows.items():
+                gauge.set(getattr(self.store, fate))
 
     def has_room(self) -> bool:
         """Whether less than half of what may wait to be written waits; the rest is left to those in a hurry.
@@ -99,7 +114,7 @@ class Memory:
         try:
             feedback = FeedbackBody.model_validate(body)
         except ValidationError as error:
-            raise _bad_feedback(error) from None
+            raise _bad_feedback(error, body) from None
         if (feedback.verdict == "corrected") != (feedback.label is not None):
             raise Problem(
                 422,
@@ -130,7 +145,9 @@ class Memory:
             StoreError: the store cannot be read.
         """
         id_ = request.path_params["id"]
-        found = await asyncio.to_thread(self.require_store().prediction, id_)
+        store = self.require_store()
+        # Not every database takes the character NUL, and no id has it.
+        found = None if "\0" in id_ else await asyncio.to_thread(store.prediction, id_)
         if found is None:
             raise unknown_prediction(id_)
         del found["embedding"]  # bytes, for drift; no JSON has a place for them
@@ -174,13 +191,13 @@ def _row(
         request_id=caller.request_id,
         key_id=caller.key_id or None,
         image_sha256=answer.sha256,
-        width=answer.image.shape[1],
-        height=answer.image.shape[0],
-        image_bytes=answer.num_bytes,
+        width=answer.placement.width,
+        height=answer.placement.height,
+        image_bytes=len(answer.data),
         result=result,
         top_class=top[0] if top else None,
         confidence=top[1] if top else None,
-        features=None,
+        features=answer.features,
         embedding=answer.prediction.embedding.astype(np.float16).tobytes(),
         latency_ms=1000 * seconds,
     )
@@ -198,13 +215,24 @@ def unknown_prediction(id_: str) -> Problem:
     )
 
 
-def _bad_feedback(error: ValidationError) -> Problem:
-    first = error.errors()[0]
+def _bad_feedback(error: ValidationError, body: Any) -> Problem:
+    found = error.errors()
+    if found[0]["loc"][:1] == ("label",):
+        # A label may be of two kinds, and each complains of what is the other; what matters is the one sent.
+        is_list = isinstance(body["label"], list)
+        of_label = [one for one in found if one["loc"][0] == "label"]
+        found = [one for one in of_label if str(one["loc"][1]).startswith("list") == is_list]
+    first = found[0]
+    where = [str(part) for part in first["loc"]]
+    what = first["msg"].removeprefix("Value error, ")
+    if where[:1] == ["label"]:
+        del where[1]  # the kind's name in Python
+        what = what if isinstance(body["label"], str | list) else "a label is a class name or a list of boxes"
     return Problem(
         422,
         "bad_feedback",
-        first["msg"],
-        where=".".join(map(str, first["loc"])) or "body",
+        what,
+        where=".".join(where) or "body",
         expected="see FeedbackBody in /openapi.json",
         action="correct the field",
     )

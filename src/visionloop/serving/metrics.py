@@ -43,6 +43,15 @@ EXPLANATION_SECONDS = Histogram(
 LOG_ROWS = Gauge(
     "visionloop_log_rows", "Rows for the prediction store, by fate.", ["fate"], multiprocess_mode="livesum"
 )
+OBSERVED = Counter(
+    "visionloop_observed",
+    "Images for the prediction store, by whether they were measured for drift: measured, passed_over, failed.",
+    ["fate"],
+)
+IMAGES_DROPPED = Counter("visionloop_images_dropped", "Images that should have been kept and were not.", ["reason"])
+for _reason in ("busy", "full", "error"):
+    # There from the start: Prometheus sees no increase in a series that appears with its first count.
+    IMAGES_DROPPED.labels(_reason)
 STORE_OPEN = Gauge(
     "visionloop_store_open",
     "1 where the prediction store could be opened; 0 where predictions are not kept.",
@@ -55,6 +64,34 @@ DEPLOYMENT_FAILED = Gauge(
     multiprocess_mode="livemax",
 )
 CANARY_STOPPED = Counter("visionloop_canary_stopped", "Canaries whose share the service took away.", ["task"])
+
+DRIFT_SEVERITY = Gauge(
+    "visionloop_drift_severity",
+    "Of the last drift check: 0 no drift, 1 warning, 2 critical; NaN where there were too few images to say.",
+    ["task"],
+    multiprocess_mode="mostrecent",
+)
+DRIFT_TESTS = Gauge(
+    "visionloop_drift_tests",
+    "Tests that drifted in the latest complete window.",
+    ["task"],
+    multiprocess_mode="mostrecent",
+)
+DRIFT_AUC = Gauge(
+    "visionloop_drift_auc",
+    "How well a classifier tells the latest complete window from the reference: 0.5 not at all, 1 always.",
+    ["task"],
+    multiprocess_mode="mostrecent",
+)
+DRIFT_ACCURACY = Gauge(
+    "visionloop_drift_estimated_accuracy",
+    "Accuracy estimated without labels; NaN where there is none or embeddings drift.",
+    ["task"],
+    multiprocess_mode="mostrecent",
+)
+DRIFT_CHECKED = Gauge(
+    "visionloop_drift_checked_seconds", "Unix time of the last drift check.", ["task"], multiprocess_mode="mostrecent"
+)
 
 
 class ModelMeters:

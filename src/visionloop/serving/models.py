@@ -11,7 +11,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,9 +20,13 @@ from visionloop.artifact.predictor import Predictor
 from visionloop.core.cores import usable_cores
 from visionloop.core.errors import BundleError, ImageError, VisionloopError
 from visionloop.core.files import sha256_bytes
-from visionloop.core.images import ImageArray, decode_image
+from visionloop.core.images import ImageArray, Placement, decode_image
+from visionloop.monitoring.drift.features import ImageFeatures
 from visionloop.serving.batching import Batcher, Served
 from visionloop.serving.metrics import ModelMeters
+from visionloop.serving.observing import Observer
+from visionloop.serving.pixels import HELD_PIXELS, PixelBudget, shrunk
+from visionloop.serving.problems import Problem
 from visionloop.serving.refusals import bad_option, nothing_serves
 from visionloop.serving.settings import ServingSettings
 from visionloop.task import Prediction, load_task
@@ -34,28 +38,59 @@ MIN_SIDE = 2
 
 
 class Job(NamedTuple):
-    """One encoded image and the name errors call it by."""
+    """One encoded image.
+
+    Attributes:
+        data: The file's bytes.
+        name: What errors call it.
+        picture_pixels: Pixels to which a larger image is scaled down for its `Answer.picture`; 0 leaves that out.
+        observed: Whether the answer may be measured for drift.
+    """
 
     data: bytes
     name: str
+    picture_pixels: int = 0
+    observed: bool = False
 
 
 class Answer(NamedTuple):
-    """What a model says of one image.
+    """What a model says of one image. The decoded image itself is not in it: it may take 200 MB.
 
     Attributes:
         prediction: In pixels of the upright image.
-        image: uint8 [H,W,3], upright.
+        input: uint8 [height,width,3], as the model saw it.
+        placement: Where the upright image, whose size it knows, lies in `input`.
+        picture: uint8 [H,W,3], upright: the whole image where it is small, a picture of it where the job asked
+            for one, else None.
+        data: The encoded image.
         decode_s: Seconds of decoding and bringing to size.
         sha256: Hex, of the encoded image.
-        num_bytes: Of the encoded image.
+        features: What drift is seen by, where it was asked for and there was time for it.
     """
 
     prediction: Prediction
-    image: ImageArray
+    input: ImageArray
+    placement: Placement
+    picture: ImageArray | None
+    data: bytes
     decode_s: float
     sha256: str
-    num_bytes: int
+    features: dict[str, Any] | None = None
+
+    @property
+    def size(self) -> dict[str, int]:
+        """Of the upright image, as answers tell it."""
+        return {"width": self.placement.width, "height": self.placement.height}
+
+
+class _Ready(NamedTuple):
+    """An image that is ready for the model."""
+
+    input: ImageArray
+    placement: Placement
+    picture: ImageArray | None
+    features: ImageFeatures | None
+    seconds: float
 
 
 class LiveModel:
@@ -69,13 +104,22 @@ class LiveModel:
     """
 
     def __init__(
-        self, variant: Variant, role: Role, predictor: Predictor, settings: ServingSettings, executor: Executor
+        self,
+        variant: Variant,
+        role: Role,
+        predictor: Predictor,
+        settings: ServingSettings,
+        executor: Executor,
+        pixels: PixelBudget,
+        observer: Observer,
     ) -> None:
         self.variant = variant
         self.role: Role = role
         self.predictor = predictor
         self.meters = ModelMeters(predictor.task.name, variant.version, role)
         self._max_pixels = settings.upload.max_pixels
+        self._pixels = pixels
+        self._observer = observer
         self._batcher = Batcher(self._work, settings.batching, executor, parallel=parallel_batches(settings))
 
     @property
@@ -94,26 +138,56 @@ class LiveModel:
 
     def _work(self, jobs: Sequence[Job]) -> list[Answer | Exception]:
         answers: list[Answer | Exception] = []
-        ready = []
-        for job in jobs:
-            started = time.perf_counter()
+        ready: list[tuple[int, _Ready]] = []
+        observed = self._observer.choose([index for index, job in enumerate(jobs) if job.observed])
+        for index, job in enumerate(jobs):
             try:
-                image = decode_image(job.data, where=job.name, max_pixels=self._max_pixels)
-                _require_sides(image, job.name)
-                array, placement = self.predictor.recipe.apply(image)
-            except ImageError as error:
+                ready.append((index, self._prepare(job, observed=index in observed)))
+                answers.append(_NEVER)
+            except (ImageError, Problem) as error:
                 answers.append(error)
-                continue
-            ready.append((len(answers), job, image, array, placement, time.perf_counter() - started))
-            answers.append(_NEVER)
         if ready:
-            outputs = self.predictor.run(np.stack([array for _, _, _, array, _, _ in ready]))
-            placements = [placement for _, _, _, _, placement, _ in ready]
+            outputs = self.predictor.run(np.stack([image.input for _, image in ready]))
+            placements = [image.placement for _, image in ready]
             predictions = self.predictor.task.finish(outputs, placements, self.predictor.operating_point)
-            for (index, job, image, _, _, seconds), prediction in zip(ready, predictions, strict=True):
+            for (index, image), prediction in zip(ready, predictions, strict=True):
+                data = jobs[index].data
                 # Hashed here, off the event loop, which ten megabytes would hold up for milliseconds.
-                answers[index] = Answer(prediction, image, seconds, sha256_bytes(job.data), len(job.data))
+                answers[index] = Answer(
+                    prediction,
+                    image.input,
+                    image.placement,
+                    image.picture,
+                    data,
+                    image.seconds,
+                    sha256_bytes(data),
+                    self._observer.record(self.predictor.task, image.features, prediction),
+                )
         return answers
+
+    def _prepare(self, job: Job, *, observed: bool) -> _Ready:
+        """Decode an image and bring it to the model's size; nothing larger than a small picture outlives this.
+
+        Args:
+            job: The image.
+            observed: Whether it is measured.
+
+        Raises:
+            ImageError: it is not accepted.
+            Problem: 503, too many pixels are held already.
+        """
+        started = time.perf_counter()
+        with self._pixels.share() as share:
+            image = decode_image(job.data, where=job.name, max_pixels=self._max_pixels, admit=share.take)
+            _require_sides(image, job.name)
+            array, placement = self.predictor.recipe.apply(image)
+            picture = None
+            if job.picture_pixels or image.size <= 3 * HELD_PIXELS:
+                picture = shrunk(image, max(job.picture_pixels, HELD_PIXELS))
+            seconds = time.perf_counter() - started
+            features = self._observer.measure(image) if observed else None
+            del image
+        return _Ready(array, placement, picture, features, seconds)
 
 
 _NEVER = AssertionError("an image got no answer")
@@ -160,10 +234,12 @@ class Fleet:
         failures: By task and role, why what the pointer names is not served; what served before still does.
     """
 
-    def __init__(self, settings: ServingSettings, root: Path, executor: Executor) -> None:
+    def __init__(self, settings: ServingSettings, root: Path, executor: Executor, pixels: PixelBudget) -> None:
         self._settings = settings
+        self._pixels = pixels
         self._pointer = root / settings.pointer
         self._executor = executor
+        self._observer = Observer(settings.observe)
         self._lineups: Mapping[str, LiveLineup] = MappingProxyType({})
         self._seen: tuple[int, int] | None = None
         self._stopped: set[str] = set()
@@ -291,7 +367,7 @@ class Fleet:
             _log.error("%s of %s is not served, what served before stays: %s", role, task, error, exc_info=not known)
             return None
         _log.info("%s of %s: %s version %s", role, task, variant.model, variant.version)
-        return LiveModel(variant, role, predictor, self._settings, self._executor)
+        return LiveModel(variant, role, predictor, self._settings, self._executor, self._pixels, self._observer)
 
     def _watch(self) -> None:
         while not self._stop.wait(self._settings.poll_s):

@@ -181,9 +181,9 @@ def _explain() -> dict[str, Any]:
         "explain", "Predictions", "predict", "Show which parts of an image an answer rests on", content, *refusals
     )
     operation["description"] = (
-        "The image comes back as PNG, as large as the upright image, the parts coloured that the champion's answer "
-        "rests on; where `Accept` prefers `application/json`, as numbers. It costs "
-        "`serving.explain_masks` predictions. The example's grid is cut to a corner."
+        "The image comes back as PNG, as large as the upright image (at most four megapixels: larger ones are scaled "
+        "down), the parts coloured that the champion's answer rests on; where `Accept` prefers `application/json`, as "
+        "numbers. It costs `serving.explain_masks` predictions. The example's grid is cut to a corner."
     )
     return {**operation, **_upload({**parts.BINARY, "description": "One file."}, [parts.TASK])}
 

@@ -21,8 +21,22 @@ class PredictOptions(BaseModel):
     threshold: float | None = Field(default=None, ge=0, le=1)
     """Lowest score of a class or box in an answer; by default the model's operating point."""
     store: bool | None = None
-    """Whether the images are kept for review and retraining; by default as the service is configured."""
+    """Whether the images are kept for review and retraining; by default as the service is configured. With false,
+    what drift is seen by is not kept either."""
 
+    @property
+    def asks_otherwise(self) -> bool:
+        """Whether the answer is to be another than the model's own at its operating point."""
+        return self.top_k is not None or self.threshold is not None
+
+    @classmethod
+    def everything(cls, *, store: bool | None) -> PredictOptions:
+        """Every class, and every box down to the bundle's floor."""
+        return cls.model_construct(top_k=_ALL, threshold=0.0, store=store)
+
+
+_ALL = 2**31
+"""More classes or boxes than there are."""
 
 OPTION_NAMES = frozenset(PredictOptions.model_fields)
 

@@ -10,7 +10,8 @@ from typing import Any
 import orjson
 from starlette.responses import JSONResponse, Response
 
-from visionloop.core.errors import ImageError, VisionloopError
+from visionloop.core.errors import ImageError
+from visionloop.serving.refused import Refusal
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -25,30 +26,8 @@ _IMAGE_PROBLEMS = {
 }
 
 
-class Problem(VisionloopError):
-    """A request that is refused.
-
-    Attributes:
-        status: HTTP status.
-        code: Stable machine-readable reason, such as `body_too_large`.
-        retry_after: Seconds after which trying again makes sense, or None; sent as `Retry-After`.
-    """
-
-    def __init__(
-        self,
-        status: int,
-        code: str,
-        what: str,
-        *,
-        where: str,
-        expected: str,
-        action: str,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(what, where=where, expected=expected, action=action)
-        self.status = status
-        self.code = code
-        self.retry_after = retry_after
+class Problem(Refusal):
+    """A refusal of the service's."""
 
     def document(self) -> dict[str, Any]:
         """The RFC 9457 document; `where`, `expected` and `action` are its extension members."""

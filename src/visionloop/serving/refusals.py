@@ -152,6 +152,19 @@ def overloaded(what: str, expected: str, retry_after: float) -> Problem:
     )
 
 
+def pixels_exhausted(num_held: int, max_pixels: int) -> Problem:
+    """503, for an image that would make a worker hold too many decoded pixels at once."""
+    return Problem(
+        503,
+        "pixels_exhausted",
+        f"images of {num_held:,} pixels are being decoded already",
+        where="decoder",
+        expected=f"at most {max_pixels:,} pixels at once in a worker",
+        action="try again after the seconds in Retry-After, or scale the image down",
+        retry_after=1.0,
+    )
+
+
 def too_late(seconds: float, action: str) -> Problem:
     """504, for an answer that is waited for no longer."""
     return Problem(

@@ -32,13 +32,18 @@ _MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg"}
 _QUALITY = 85
 
 
+_NUL = "\0"
+"""Not every database takes it, and nothing of ours has it."""
+_WITHOUT_NUL = r"^[^\x00]*$"
+
+
 class _Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False)
 
 
 class _PageOptions(_Options):
-    task: str | None = Field(default=None, max_length=100)
-    top_class: str | None = Field(default=None, alias="class", max_length=200)
+    task: str | None = Field(default=None, max_length=100, pattern=_WITHOUT_NUL)
+    top_class: str | None = Field(default=None, alias="class", max_length=200, pattern=_WITHOUT_NUL)
     min_confidence: float | None = Field(default=None, ge=0, le=1)
     max_confidence: float | None = Field(default=None, ge=0, le=1)
     feedback: FeedbackState | None = None
@@ -49,7 +54,7 @@ class _PageOptions(_Options):
 
 
 class _QueueOptions(_Options):
-    task: str = Field(max_length=100)
+    task: str = Field(max_length=100, pattern=_WITHOUT_NUL)
     limit: int = Field(default=20, ge=1, le=100)
 
 
@@ -117,7 +122,8 @@ class Review:
         """
         options = parse(_ImageOptions, request.query_params, _only(_ImageOptions))
         id_ = request.path_params["id"]
-        found = await asyncio.to_thread(self._memory.require_store().prediction, id_)
+        store = self._memory.require_store()
+        found = None if _NUL in id_ else await asyncio.to_thread(store.prediction, id_)
         if found is None:
             raise unknown_prediction(id_)
         path = self._memory.image_path(found["image_sha256"])
@@ -136,7 +142,9 @@ class Review:
             StoreError: the store cannot be written.
         """
         remove = self._memory.require_store().remove_feedback
-        await asyncio.to_thread(remove, request.path_params["id"], caller_of(request).key_id or None)
+        id_ = request.path_params["id"]
+        if _NUL not in id_:
+            await asyncio.to_thread(remove, id_, caller_of(request).key_id or None)
         return Response(status_code=204)
 
     def _queue(self, task: str, limit: int) -> dict[str, Any]:
@@ -167,7 +175,7 @@ def _read_cursor(text: str) -> tuple[datetime, str]:
     try:
         moment, id_ = json.loads(base64.urlsafe_b64decode(text))
         place = datetime.fromisoformat(moment), str(id_)
-        if place[0].tzinfo is not None:
+        if place[0].tzinfo is not None and _NUL not in place[1]:
             return place
     except (binascii.Error, ValueError, TypeError):
         pass

@@ -5,10 +5,11 @@ The service builds plain dictionaries of these shapes, which costs less than bui
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, field_validator
 
 
 class Shape(BaseModel):
@@ -169,15 +170,34 @@ class ModelsAnswer(Shape):
     """What the deployment pointer names and is not served, with the reason."""
 
 
+def _storable(text: str) -> str:
+    if re.search(_UNSTORABLE, text):
+        raise ValueError("the text has the character NUL or half a surrogate pair, which databases do not take")
+    return text
+
+
+_UNSTORABLE = r"[\u0000\ud800-\udfff]"
+Text = Annotated[str, AfterValidator(_storable), Field(json_schema_extra={"pattern": r"^[^\u0000]*$"})]
+"""Text that any database takes."""
+
+
 class LabelledBox(BaseModel):
     """A true object."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    class_name: str = Field(alias="class", min_length=1, max_length=200)
+    class_name: Text = Field(alias="class", min_length=1, max_length=200)
     """Name."""
     box_xyxy: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
-    """Left, top, right, bottom in pixels of the upright image."""
+    """Left, top, right, bottom in pixels of the upright image; right of left, and below top."""
+
+    @field_validator("box_xyxy")
+    @classmethod
+    def _has_area(cls, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+        left, top, right, bottom = box
+        if left >= right or top >= bottom:
+            raise ValueError(f"the box from ({left:g}, {top:g}) to ({right:g}, {bottom:g}) has no area")
+        return box
 
 
 class FeedbackBody(BaseModel):
@@ -185,13 +205,17 @@ class FeedbackBody(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    prediction_id: str = Field(min_length=1, max_length=64)
+    prediction_id: Text = Field(min_length=1, max_length=64)
     """The prediction's id."""
     verdict: Literal["right", "wrong", "corrected"]
     """`corrected` comes with the label."""
-    label: str | list[LabelledBox] | None = Field(default=None, max_length=1000)
+    label: (
+        Annotated[Text, Field(min_length=1, max_length=1000)]
+        | Annotated[list[LabelledBox], Field(max_length=1000)]
+        | None
+    ) = None
     """The right class, or the right boxes."""
-    note: str | None = Field(default=None, max_length=2000)
+    note: Text | None = Field(default=None, max_length=2000)
     """Anything else worth saying."""
 
 
@@ -253,7 +277,7 @@ class StoredPrediction(Shape):
     image_bytes: int
     """Size of the encoded image."""
     result: PredictionBody
-    """The prediction, as it was answered."""
+    """The prediction at the model's operating point, whatever the request asked for."""
     top_class: str | None
     """The class with the highest score; null where nothing was found."""
     confidence: float | None

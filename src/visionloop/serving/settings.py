@@ -20,6 +20,8 @@ class UploadSettings(Settings):
     """Largest body of a request, in megabytes (10**6 bytes)."""
     max_pixels: int = Field(default=64_000_000, ge=1)
     """Most pixels of an image, known from its header before it is decoded."""
+    max_pixels_at_once: int = Field(default=96_000_000, ge=1)
+    """Decoded pixels a worker holds at once, about 7 bytes each; an image that would be too many gets 503."""
     body_timeout_s: float = Field(default=30.0, gt=0)
     """Seconds within which a body must have arrived."""
 
@@ -76,6 +78,17 @@ class ImageStoreSettings(Settings):
     """Gigabytes (10**9 bytes) after which no more are kept."""
 
 
+class ObserveSettings(Settings):
+    """What is noted of an image and its answer, so that drift can be seen."""
+
+    enabled: bool = True
+    """Whether brightness, sharpness and the like, a hash and the answer in numbers are stored with a prediction."""
+    embedding: bool = True
+    """Whether the model's embedding is stored as well; it says more of the picture than any other number here."""
+    max_share: float = Field(default=0.03, gt=0, le=1)
+    """Share of its time that a worker spends on measuring images; above it some, by chance, are not measured."""
+
+
 class BatchJobSettings(Settings):
     """Jobs of many images (`/v1/batches`)."""
 
@@ -128,6 +141,8 @@ class ServingSettings(Settings):
     """Where predictions and feedback are kept."""
     images: ImageStoreSettings = ImageStoreSettings()
     """Images kept for review and retraining."""
+    observe: ObserveSettings = ObserveSettings()
+    """What is noted for drift; never of a request that says `store=false`."""
     explain_masks: int = Field(default=192, ge=1, le=2048)
     """Times an image is asked about with random parts hidden to explain an answer; more is slower and less noisy."""
     explain_timeout_s: float = Field(default=30.0, gt=0, le=600)

@@ -127,10 +127,9 @@ class Stream:
         record = served.value.prediction.to_record(
             live.predictor.classes, top_k=options.top_k, threshold=options.threshold
         )
-        height, width = served.value.image.shape[:2]
         return {
             "model": model_ref(task, live),
-            "prediction": {"image": {"width": width, "height": height}, **record},
+            "prediction": {"image": served.value.size, **record},
             "ms": round(1000 * (served.queue_s + served.work_s), 3),
         }
 

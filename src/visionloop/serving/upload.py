@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import io
-import re
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-from python_multipart.exceptions import MultipartParseError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
 from visionloop.core.errors import near_matches
+from visionloop.serving.forms import FILE_FIELDS, MAX_TEXT_BYTES, Form
 from visionloop.serving.problems import Problem
 from visionloop.serving.refusals import (
     body_too_large,
     body_too_slow,
     image_too_many_bytes,
-    malformed_form,
     missing_image,
     quoted,
     text_too_long,
@@ -30,9 +28,6 @@ from visionloop.serving.refusals import (
     unsupported_media_type,
 )
 from visionloop.serving.settings import UploadSettings
-
-FILE_FIELDS = ("image", "images")
-"""Form fields that carry files."""
 
 VENDOR_FILE_FIELD = "imagedata"
 """Field of Custom Vision's clients, in any case; a file there, although not all of them give it a file name."""
@@ -43,16 +38,7 @@ MAX_PARTS = 1001
 MAX_TEXT_PARTS = 64
 """Most text parts of a form."""
 
-MAX_TEXT_BYTES = 4096
-"""Longest value of a text part."""
-
-MAX_HEADER_BYTES = 8192
-"""Most bytes in the headers of a part."""
-
 _ACCEPTED = "multipart/form-data with files in the field image, or one image as image/* or application/octet-stream"
-_BOUNDARY = re.compile(rb"[ -~]{0,69}[!-~]")  # RFC 2046, section 5.1.1, with any visible character.
-_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_EXTENDED_FILENAME = re.compile(rb";[ \t]*filename\*[^;=]*=", re.IGNORECASE)
 
 
 class UploadedImage(NamedTuple):
@@ -150,10 +136,10 @@ class _Buffer:
         # Grows in place and gives its bytes away without a copy.
         self._stream = io.BytesIO()
 
-    def add(self, data: bytes, start: int, end: int) -> None:
-        if self._stream.tell() + end - start > self._max_bytes:
+    def add(self, data: bytes | memoryview) -> None:
+        if self._stream.tell() + len(data) > self._max_bytes:
             raise self._excess()
-        self._stream.write(memoryview(data)[start:end])
+        self._stream.write(data)
 
     def value(self) -> bytes:
         return self._stream.getvalue()
@@ -170,7 +156,7 @@ class _RawBody:
         self._buffer = _Buffer(_bytes(settings.max_image_mb), excess)
 
     def feed(self, chunk: bytes) -> None:
-        self._buffer.add(chunk, 0, len(chunk))
+        self._buffer.add(chunk)
 
     def finish(self) -> Upload:
         data = self._buffer.value()
@@ -183,48 +169,23 @@ class _RawBody:
 
 
 class _FormBody:
-    """A multipart form, as the parser's callbacks tell it part by part."""
+    """A multipart form."""
 
     def __init__(self, boundary: bytes, settings: UploadSettings, options: frozenset[str]) -> None:
-        if not _BOUNDARY.fullmatch(boundary):
-            raise malformed_form(
-                "the Content-Type names no boundary of 1 to 70 visible characters", "header Content-Type"
-            )
-        parts = self._parts = _Parts(settings, options)
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": parts.begin,
-                "on_header_field": parts.add_header_name,
-                "on_header_value": parts.add_header_value,
-                "on_header_end": parts.end_header,
-                "on_headers_finished": parts.end_headers,
-                "on_part_data": parts.add_data,
-                "on_part_end": parts.end,
-                "on_end": parts.end_form,
-            },
-            max_header_count=MAX_HEADER_BYTES,
-            max_header_size=MAX_HEADER_BYTES,
-        )
-
-    def feed(self, chunk: bytes) -> None:
-        try:
-            self._parser.write(chunk)
-        except MultipartParseError as error:
-            # The parser's two limits on headers share their class with its syntax errors.
-            if str(error).startswith("Maximum header"):
-                raise self._parts.headers_too_large() from None
-            raise malformed_form(f"the form cannot be parsed ({error})", self._parts.where) from None
+        self._parts = _Parts(settings, options)
+        self._form = Form(boundary, self._parts)
+        self.feed = self._form.feed
 
     def finish(self) -> Upload:
-        return self._parts.finish()
+        self._form.finish()
+        return self._parts.upload()
 
     def drop(self) -> None:
         self._parts.drop()
 
 
 class _Parts:
-    """The parts of a form, collected by the parser's callbacks."""
+    """The images and options of a form, collected part by part."""
 
     def __init__(self, settings: UploadSettings, options: frozenset[str]) -> None:
         self._settings = settings
@@ -233,58 +194,22 @@ class _Parts:
         self._options: dict[str, str] = {}
         self._num_parts = 0
         self._num_text_parts = 0
-        self._ended = False
-        # Of the part being read:
-        self._num_header_bytes = 0
-        self._header_name = bytearray()
-        self._header_value = bytearray()
-        self._disposition: bytes | None = None
+        # Of the part being read; an image has no option's name.
         self._option: str | None = None
         self._buffer: _Buffer | None = None
 
-    @property
-    def where(self) -> str:
-        """The part being read."""
-        return f"part {self._num_parts} of the form" if self._num_parts else "request body"
-
-    def begin(self) -> None:
+    def begin(self, field: str, filename: str | None, where: str) -> None:
         self._num_parts += 1
         if self._num_parts > MAX_PARTS:
             raise _too_many_parts()
-        self._num_header_bytes = 0
-        self._disposition = None
-
-    def add_header_name(self, data: bytes, start: int, end: int) -> None:
-        self._count_header(end - start)
-        self._header_name += data[start:end]
-
-    def add_header_value(self, data: bytes, start: int, end: int) -> None:
-        self._count_header(end - start)
-        self._header_value += data[start:end]
-
-    def end_header(self) -> None:
-        self._count_header(len(b":\r\n"))
-        if self._header_name.lower() == b"content-disposition":
-            if self._disposition is not None:
-                raise malformed_form("the part has two headers Content-Disposition", self.where)
-            self._disposition = bytes(self._header_value)
-        self._header_name.clear()
-        self._header_value.clear()
-
-    def end_headers(self) -> None:
-        kind, parameters = parse_options_header(self._disposition)
-        if self._disposition is None or kind != b"form-data" or b"name" not in parameters:
-            raise malformed_form('the part has no Content-Disposition: form-data; name="..."', self.where)
-        name = parameters[b"name"].decode("utf-8", "replace")
-        has_filename = b"filename" in parameters or _has_extended_filename(self._disposition)
-        if has_filename or name.lower() == VENDOR_FILE_FIELD:
-            self._begin_image(name)
+        if filename is not None or field.lower() == VENDOR_FILE_FIELD:
+            self._begin_image(field, where)
         else:
-            self._begin_option(name)
+            self._begin_option(field, where)
 
-    def add_data(self, data: bytes, start: int, end: int) -> None:
+    def add(self, data: memoryview) -> None:
         assert self._buffer is not None
-        self._buffer.add(data, start, end)
+        self._buffer.add(data)
 
     def end(self) -> None:
         assert self._buffer is not None
@@ -298,12 +223,7 @@ class _Parts:
                 raise _image_empty(name)
             self._images.append(UploadedImage(data, name))
 
-    def end_form(self) -> None:
-        self._ended = True
-
-    def finish(self) -> Upload:
-        if not self._ended:
-            raise malformed_form("the form stops before its closing boundary", self.where)
+    def upload(self) -> Upload:
         if not self._images:
             raise missing_image(
                 "the form has no image", "at least one file in the field image", "add the image's file to the form"
@@ -314,18 +234,10 @@ class _Parts:
         self._images.clear()
         self._buffer = None
 
-    def headers_too_large(self) -> Problem:
-        return _part_headers_too_large(self.where)
-
-    def _count_header(self, num_bytes: int) -> None:
-        self._num_header_bytes += num_bytes
-        if self._num_header_bytes > MAX_HEADER_BYTES:
-            raise self.headers_too_large()
-
-    def _begin_image(self, field: str) -> None:
+    def _begin_image(self, field: str, where: str) -> None:
         if field not in FILE_FIELDS and field.lower() != VENDOR_FILE_FIELD:
             expected = "files only in the field image; " + near_matches(field[:64], FILE_FIELDS)
-            raise unexpected_field(f"the field {quoted(field)} carries a file", expected, self.where)
+            raise unexpected_field(f"the field {quoted(field)} carries a file", expected, where)
         settings = self._settings
         if len(self._images) == settings.max_images:
             raise too_many_images(
@@ -338,24 +250,19 @@ class _Parts:
         excess = partial(image_too_many_bytes, settings.max_image_mb, name)
         self._buffer = _Buffer(_bytes(settings.max_image_mb), excess)
 
-    def _begin_option(self, field: str) -> None:
+    def _begin_option(self, field: str, where: str) -> None:
         self._num_text_parts += 1
         if self._num_text_parts > MAX_TEXT_PARTS:
             raise _too_many_fields()
         if field in FILE_FIELDS:
-            raise _not_a_file(field, self.where)
+            raise _not_a_file(field, where)
         if field not in self._allowed:
             expected = near_matches(field[:64], self._allowed | set(FILE_FIELDS))
-            raise unexpected_field(f"the form has an unknown field {quoted(field)}", expected, self.where)
+            raise unexpected_field(f"the form has an unknown field {quoted(field)}", expected, where)
         if field in self._options:
-            raise _repeated_field(field, self.where)
+            raise _repeated_field(field, where)
         self._option = field
         self._buffer = _Buffer(MAX_TEXT_BYTES, partial(text_too_long, field, MAX_TEXT_BYTES))
-
-
-def _has_extended_filename(disposition: bytes) -> bool:
-    # `filename*=` (RFC 5987) makes a part a file, although the parser leaves the parameter out.
-    return _EXTENDED_FILENAME.search(_QUOTED.sub(b"", disposition)) is not None
 
 
 def _bytes(megabytes: float) -> int:
@@ -410,17 +317,6 @@ def _too_many_fields() -> Problem:
         where="request body",
         expected=f"at most {MAX_TEXT_PARTS} text fields",
         action="leave out fields",
-    )
-
-
-def _part_headers_too_large(where: str) -> Problem:
-    return Problem(
-        400,
-        "part_headers_too_large",
-        f"the part's headers are longer than {MAX_HEADER_BYTES:,} bytes",
-        where=where,
-        expected=f"at most {MAX_HEADER_BYTES:,} bytes of headers per part",
-        action="send a shorter field and file name",
     )
 
 

@@ -69,11 +69,19 @@ class InputSet(TorchDataset[tuple[ImageArray, Any, int]]):
         return len(self.samples)
 
     def __getitem__(self, index: int) -> tuple[ImageArray, Any, int]:
-        image = self._cache[index] if self._cache is not None else self._decode(index)
+        image = self._input(index)
         target = self._learner.target(self.samples[index], self.placements[index])
         if self._seed is not None:
             image, target = self._learner.augment(image, target, view_seed(self._seed, self.epoch, index))
         return image, target, index
+
+    def inputs(self, count: int) -> ImageArray:
+        """Up to `count` inputs, spread evenly over the split and not augmented: uint8 [N,H,W,3]."""
+        indices = np.linspace(0, len(self), min(count, len(self)), endpoint=False, dtype=int)
+        return np.stack([self._input(index) for index in indices])
+
+    def _input(self, index: int) -> ImageArray:
+        return self._cache[index] if self._cache is not None else self._decode(index)
 
     def _decode(self, index: int) -> ImageArray:
         return self._recipe.apply(self._dataset.read_image(self.samples[index]))[0]

@@ -18,7 +18,7 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from visionloop.core import files
-from visionloop.core.errors import DataError, VisionloopError
+from visionloop.core.errors import DataError, Interrupted, VisionloopError
 from visionloop.core.images import Recipe
 from visionloop.core.settings import Settings, parse_settings
 from visionloop.data.samples import Dataset
@@ -36,7 +36,7 @@ HISTORY = "history.csv"
 CURVES = "curves.png"
 
 
-class TrainingInterrupted(VisionloopError):
+class TrainingInterrupted(Interrupted):
     """Ctrl-C; the last whole epoch is kept and the same command continues from it."""
 
 
@@ -121,6 +121,8 @@ def fit(
     data = _data(plan, dataset, learner, hardware)
     key = plan.key(dataset)
     checkpoint = _resumable(resume_dir, key)
+    if checkpoint is None:
+        learner.begin(data.train.inputs)
     steps = len(data.batches) * plan.training.max_epochs
     module = TrainingModule(
         plan.training, plan.task, learner, dataset.classes, (data.val.samples, data.val.placements), steps

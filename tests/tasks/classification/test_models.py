@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from visionloop.core.errors import ModelError
-from visionloop.core.images import Recipe
+from visionloop.core.images import ImageArray, Recipe
+from visionloop.networks import normalise
 from visionloop.tasks.classification import TASK
 from visionloop.tasks.classification.models import architecture_names, build_model
 from visionloop.tasks.classification.task import ClassificationAugmentSettings, ClassificationModelSettings
@@ -48,3 +52,47 @@ def test_presets_keep_size_and_type(preset: str) -> None:
     )
     view, target = learner.augment(np.full((32, 40, 3), 9, np.uint8), 1, 5)
     assert (view.shape, view.dtype, target) == ((32, 40, 3), np.uint8, 1)
+
+
+def test_fast_cnn_whitens_the_patches_of_its_training_images() -> None:
+    rng = np.random.default_rng(3)
+    # Smooth, so that neighbouring pixels go together, as in photographs.
+    coarse = rng.integers(0, 256, (40, 5, 5, 3)).astype(np.float32)
+    images = np.stack([cv2.resize(image, (32, 32), interpolation=cv2.INTER_CUBIC) for image in coarse])
+    images = np.clip(images, 0, 255).astype(np.uint8)
+    asked: list[int] = []
+
+    def inputs(count: int) -> ImageArray:
+        asked.append(count)
+        return images[:count]
+
+    learner = TASK.learner(
+        ClassificationModelSettings(architecture="fast_cnn", width=8),
+        ClassificationAugmentSettings(),
+        num_classes=3,
+        recipe=Recipe(height=32, width=32),
+    )
+    learner.begin(inputs)
+    assert len(asked) == 1
+    first = learner.module.get_submodule("whitening")
+    with torch.no_grad():
+        filtered = first(normalise(torch.from_numpy(images)))
+    assert torch.equal(filtered[:, :12], -filtered[:, 12:])
+    covariance = torch.cov(filtered[:, :12].permute(1, 0, 2, 3).flatten(1))
+    assert torch.allclose(covariance, torch.diag(covariance.diagonal()), atol=1e-4)
+    # What varies hardly more than the added constant stays below one.
+    assert covariance.diagonal().max() == pytest.approx(1.0, abs=0.001)
+    assert covariance.diagonal().min() > 0.5
+    assert not any(parameter.requires_grad for name, parameter in first.named_parameters() if name == "weight")
+
+
+def test_fast_cnn_starts_where_its_weights_are_from(tmp_path: Path) -> None:
+    recipe, augment = Recipe(height=32, width=32), ClassificationAugmentSettings()
+    model = ClassificationModelSettings(architecture="fast_cnn", width=4)
+    trained = TASK.learner(model, augment, num_classes=3, recipe=recipe)
+    torch.save(trained.module.state_dict(), tmp_path / "w.pt")
+    again = TASK.learner(
+        model.model_copy(update={"weights": str(tmp_path / "w.pt")}), augment, num_classes=3, recipe=recipe
+    )
+    again.begin(lambda count: np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8))
+    assert all(map(torch.equal, trained.module.state_dict().values(), again.module.state_dict().values()))

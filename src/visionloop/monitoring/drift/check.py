@@ -22,6 +22,9 @@ from visionloop.monitoring.settings import DriftSettings
 _BINS = 20
 _NEIGHBOURS = 3
 _EMBEDDING_TESTS = ("embedding_mmd", "embedding_domain")
+_SHARES = {"image": 0.3, "answer": 0.2, "classes": 0.25, "embedding": 0.25}
+"""Of alpha, by group. Alike for all tests, most of it would go to the many numbers of the image, whose drift is plain
+to see, and hardly any to the classes, whose drift is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +38,16 @@ class _Test:
     result: TestResult
 
 
-def check(profile: Profile, window: Window, settings: DriftSettings) -> DriftResult:
+def check(profile: Profile, window: Window, settings: DriftSettings, *, brief: bool = False) -> DriftResult:
     """Compare a window with the reference.
 
     Deterministic: the same profile, window and settings give the same result. An incomplete window is not tested.
+
+    Args:
+        profile: The reference.
+        window: Answers of the same bundle.
+        settings: Of drift.
+        brief: Without histograms and without the newest images: for windows of the past.
 
     Raises:
         BundleError: the window's answers are another version's.
@@ -57,8 +66,8 @@ def check(profile: Profile, window: Window, settings: DriftSettings) -> DriftRes
     newest: tuple[NewImage, ...] = ()
     valid = np.isfinite(rows.embeddings).all(axis=1)
     if window.complete:
-        family, newest = _run(reference, rows, settings)
-        tests = _corrected(family, reference, rows, settings.alpha)
+        family, newest = _run(reference, rows, settings, newest=0 if brief else settings.newest_images)
+        tests = _corrected(family, reference, rows, settings, histograms=not brief)
     status = _status(tests, settings) if window.complete else "insufficient_data"
     return DriftResult(
         status=status,
@@ -76,13 +85,17 @@ def check(profile: Profile, window: Window, settings: DriftSettings) -> DriftRes
         tests=tuple(tests),
         classes=_classes(profile, rows),
         newest=newest,
-        accuracy=estimate_accuracy(rows.expected_scores, profile.info, critical=status == "critical"),
+        accuracy=estimate_accuracy(
+            rows.expected_scores,
+            profile.info,
+            drifted=_embeddings_drift(tests),
+        ),
         remarks=_remarks(profile, window, int((~valid).sum())),
     )
 
 
 def _run(
-    reference: Observations, rows: Observations, settings: DriftSettings
+    reference: Observations, rows: Observations, settings: DriftSettings, *, newest: int
 ) -> tuple[list[_Test], tuple[NewImage, ...]]:
     # As long as the profile lists it; a number that only the window has cannot be compared.
     family: list[_Test] = [
@@ -95,19 +108,24 @@ def _run(
         )
         for name, values in reference.scalars.items()
     ]
-    # Twice as many as the smallest significant p-value of Holm's procedure needs.
-    permutations = math.ceil(2 * (len(family) + 4) / settings.alpha)
+    # Twice as many as the smallest p-value that can be significant at a test's share of alpha.
+    num_answers = sum(test.subject == "answer" for test in family) + 1
+    permutations = {
+        "classes": math.ceil(2 / (settings.alpha * _SHARES["classes"])),
+        "missing_values": math.ceil(2 * num_answers / (settings.alpha * _SHARES["answer"])),
+        "embedding": math.ceil(4 / (settings.alpha * _SHARES["embedding"])),
+    }
     # What has no finite value takes no part in the other tests, so its share is a test of its own.
     for name, columns in (("classes", _named), ("missing_values", _missing)):
         rng = np.random.default_rng(settings.seed)
-        found = class_test(columns(reference), columns(rows), permutations=permutations, rng=rng)
+        found = class_test(columns(reference), columns(rows), permutations=permutations[name], rng=rng)
         family.append(_Test(name, "answer", "chi_square", "V", found))
     chosen_reference = _subsample(reference.embeddings, settings.max_test_images, settings.seed)
     chosen = _subsample(rows.embeddings, settings.max_test_images, settings.seed + 1)
     embedding = embedding_tests(
         reference.embeddings[chosen_reference],
         rows.embeddings[chosen],
-        permutations=permutations,
+        permutations=permutations["embedding"],
         rng=np.random.default_rng(settings.seed),
     )
     family.append(_Test("embedding_mmd", "embedding", "mmd", "MMD2", embedding.mmd))
@@ -115,7 +133,7 @@ def _run(
     if embedding.domain.outcome != "tested":
         return family, ()
     scores = (embedding.reference_scores, embedding.scores)
-    return family, _newest(reference, rows, chosen, *scores, settings.newest_images)
+    return family, _newest(reference, rows, chosen, *scores, newest)
 
 
 def _named(rows: Observations) -> npt.NDArray[np.int32]:
@@ -140,15 +158,21 @@ def _subsample(embeddings: npt.NDArray[np.float32], limit: int, seed: int) -> np
     return np.sort(np.random.default_rng(seed).choice(valid, limit, replace=False))
 
 
-def _corrected(family: list[_Test], reference: Observations, rows: Observations, alpha: float) -> list[TestReport]:
+def _corrected(
+    family: list[_Test], reference: Observations, rows: Observations, settings: DriftSettings, *, histograms: bool
+) -> list[TestReport]:
+    smallest = {"D": settings.min_d, "V": settings.min_v}
     tested = [test for test in family if test.result.p is not None]
-    adjusted = dict(zip((test.name for test in tested), holm([test.result.p or 0.0 for test in tested]), strict=True))
+    groups = [_group(test) for test in tested]
+    weights = [_SHARES[group] / groups.count(group) for group in groups]
+    p_adjusted = holm([test.result.p or 0.0 for test in tested], weights)
+    adjusted = dict(zip((test.name for test in tested), p_adjusted, strict=True))
     reports = []
     for test in family:
-        p_adjusted = adjusted.get(test.name)
         here = rows.scalars.get(test.name)
         there = reference.scalars.get(test.name)
         info = FEATURES.get(test.name)
+        shown = histogram(there, here) if histograms and there is not None and here is not None else None
         reports.append(
             TestReport(
                 name=test.name,
@@ -156,10 +180,11 @@ def _corrected(family: list[_Test], reference: Observations, rows: Observations,
                 method=test.method,
                 outcome=test.result.outcome,
                 p=test.result.p,
-                p_adjusted=p_adjusted,
+                p_adjusted=adjusted.get(test.name),
                 effect=test.result.effect,
                 effect_name=test.effect_name,
-                drifted=p_adjusted is not None and p_adjusted <= alpha,
+                drifted=adjusted.get(test.name, math.inf) <= settings.alpha
+                and (test.result.effect or 0.0) >= smallest.get(test.effect_name, -math.inf),
                 num_reference=test.result.num_reference,
                 num_window=test.result.num_window,
                 num_missing=0 if here is None else int((~np.isfinite(here)).sum()),
@@ -167,10 +192,14 @@ def _corrected(family: list[_Test], reference: Observations, rows: Observations,
                 window_median=_median(here),
                 unit=info.unit if info else "",
                 meaning=info.meaning if info else "",
-                histogram=None if there is None or here is None else histogram(there, here),
+                histogram=shown,
             )
         )
     return reports
+
+
+def _group(test: _Test) -> str:
+    return test.name if test.name in _SHARES else test.subject
 
 
 def _status(tests: list[TestReport], settings: DriftSettings) -> Status:
@@ -179,6 +208,11 @@ def _status(tests: list[TestReport], settings: DriftSettings) -> Status:
     if drifted.intersection(_EMBEDDING_TESTS) and auc is not None and auc >= settings.critical_auc:
         return "critical"
     return "drift" if drifted else "ok"
+
+
+def _embeddings_drift(tests: list[TestReport]) -> bool | None:
+    tested = [test for test in tests if test.subject == "embedding" and test.outcome == "tested"]
+    return any(test.drifted for test in tested) if tested else None
 
 
 def histogram(reference: npt.NDArray[np.float64], window: npt.NDArray[np.float64]) -> Histogram | None:

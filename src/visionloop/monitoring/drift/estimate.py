@@ -20,7 +20,8 @@ class AccuracyEstimate(Settings):
     """An estimate without labels; never a measurement."""
 
     status: EstimateStatus
-    """`not_valid` while embedding drift is critical; `unavailable` for tasks or windows without expected scores."""
+    """`not_valid` while embeddings drift; `unavailable` for tasks or windows without expected scores, and where
+    embeddings were not compared."""
     metric: str
     """What is estimated."""
     value: float | None = Field(default=None, ge=0, le=1)
@@ -38,7 +39,7 @@ class AccuracyEstimate(Settings):
 
 
 def estimate_accuracy(
-    expected_scores: npt.NDArray[np.float64], info: ProfileInfo, *, critical: bool, confidence: float = 0.95
+    expected_scores: npt.NDArray[np.float64], info: ProfileInfo, *, drifted: bool | None, confidence: float = 0.95
 ) -> AccuracyEstimate:
     """Confidence-based performance estimation (CBPE, after NannyML): the mean of calibrated top confidences.
 
@@ -48,13 +49,13 @@ def estimate_accuracy(
     that remains when every p is right, sum p (1 - p) / n^2, and of the gap's standard error.
 
     Confidence says nothing of images unlike any the model learned from: on rotated digits the mean was 99% when 10%
-    were right. So there is no estimate while embedding drift is critical. Less drift makes it less sure as well, and
-    nothing here measures by how much.
+    were right. So there is no estimate while any test on embeddings is significant. Drift too slight to be found
+    makes it less sure as well, and nothing here measures by how much.
 
     Args:
         expected_scores: float64 [N]; NaN where there is none.
         info: Of the reference profile.
-        critical: Whether embedding drift is critical.
+        drifted: Whether embeddings drift; None where that was not tested.
         confidence: Of the interval.
     """
     scores = expected_scores[np.isfinite(expected_scores)]
@@ -69,8 +70,11 @@ def estimate_accuracy(
         return blank.model_copy(update={"reason": "no images"})
     if info.calibration_gap is None or not len(scores):
         return blank
-    if critical:
-        reason = "embedding drift is critical: confidence on such images was never calibrated; label some of them"
+    if drifted is None:
+        reason = "embeddings were not compared, so nothing says whether confidence can be trusted on these images"
+        return blank.model_copy(update={"reason": reason})
+    if drifted:
+        reason = "embeddings drift: confidence on such images was never calibrated; label some of them"
         return blank.model_copy(update={"status": "not_valid", "reason": reason})
     mean = float(np.clip(scores.mean() - info.calibration_gap, 0.0, 1.0))
     variance = float((scores * (1 - scores)).sum()) / len(scores) ** 2 + (info.calibration_error or 0.0) ** 2

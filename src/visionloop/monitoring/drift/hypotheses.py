@@ -6,9 +6,10 @@ imported where it is used, so that nothing that serves loads it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,8 @@ _FIRST_BATCH, _BATCH = 100, 1000
 """Permutations drawn at once."""
 _DIMENSIONS = 128
 """Of an embedding in its tests; wider ones are projected."""
+_GROUPS = 40
+"""Least number of groups of images a side is permuted in."""
 _RIDGE = 0.05
 """Regularisation of the domain classifier per root of the number of images it learns from; points have length 1."""
 
@@ -109,10 +112,16 @@ def class_test(
     if single and expected.min() >= _MIN_EXPECTED:
         return TestResult(outcome="tested", p=float(chi2.sf(statistic, total.size - 1)), effect=effect, **sizes)
 
-    def draw(num: int) -> Floats:
-        if single:  # permuting images with one class each draws from this distribution
+    if single:  # permuting images with one class each draws from this distribution
+
+        def draw(start: int, num: int) -> Floats:  # noqa: ARG001
             return _chi_square(rng.multivariate_hypergeometric(total.astype(np.int64), len(window), num), total)
-        return _chi_square(_permuted_labels(len(reference), len(window), num, rng) @ counts, total)
+    else:
+        groups = _Groups.make(len(reference), len(window), rng)
+        grouped = groups.sums(counts)
+
+        def draw(start: int, num: int) -> Floats:
+            return _chi_square(groups.draw(start, num) @ grouped, total)
 
     return TestResult(outcome="tested", p=permutation_p(statistic, draw, permutations), effect=effect, **sizes)
 
@@ -149,10 +158,11 @@ def embedding_tests(
     distance. Domain classifier: D. Lopez-Paz and M. Oquab, "Revisiting classifier two-sample tests", ICLR 2017, with
     a regularised linear least-squares classifier (Fisher's discriminant): its predictions are linear in the labels,
     so thousands of permuted labels cost one matrix product, where a logistic regression would be fitted anew each time.
+    Images are permuted in groups (see `_Groups`).
 
     Args:
         reference: [N,D], finite.
-        window: [M,D], finite.
+        window: [M,D], finite; [M,0] where embeddings are not kept.
         permutations: At most so many.
         rng: Draws folds and permutations.
         num_folds: Of the classifier's cross-validation.
@@ -164,7 +174,7 @@ def embedding_tests(
         result = TestResult(outcome=outcome, **sizes)
         return EmbeddingTests(mmd=result, domain=result, scores=empty, reference_scores=empty)
 
-    if not len(reference) or not len(window) or not reference.shape[1]:
+    if not len(reference) or not len(window) or not reference.shape[1] or not window.shape[1]:
         return untested("no_data")
     if min(len(reference), len(window)) < MIN_VALUES:
         return untested("too_few")
@@ -176,9 +186,10 @@ def embedding_tests(
     # Every direction alike, over both sides together: that does not know the labels, so permutations stay exact.
     projected = _projected(points[:, scale > 0] / scale[scale > 0], rng)
     labels = np.repeat([0.0, 1.0], [len(reference), len(window)])
-    mmd = _mmd(projected, labels, permutations, rng)
+    groups = _Groups.make(len(reference), len(window), rng)
+    mmd = _mmd(projected, labels, groups, permutations)
     smoother, folds = _cross_validated(projected, num_folds, rng)
-    domain, scores = _domain(smoother, folds, labels, permutations, rng)
+    domain, scores = _domain(smoother, folds, labels, groups, permutations)
     return EmbeddingTests(
         mmd=TestResult(outcome="tested", p=mmd[0], effect=mmd[1], **sizes),
         domain=TestResult(outcome="tested", p=domain[0], effect=domain[1], **sizes),
@@ -187,7 +198,7 @@ def embedding_tests(
     )
 
 
-def permutation_p(observed: float, draw: Callable[[int], Floats], permutations: int) -> float:
+def permutation_p(observed: float, draw: Callable[[int, int], Floats], permutations: int) -> float:
     """p-value of a statistic that is large under drift, by drawing it under permuted labels.
 
     Stops early where the data are clearly not extreme; J. Besag and P. Clifford, "Sequential Monte Carlo p-values",
@@ -196,14 +207,14 @@ def permutation_p(observed: float, draw: Callable[[int], Floats], permutations: 
 
     Args:
         observed: The statistic of the data.
-        draw: So many statistics of permuted data.
+        draw: Statistics of permuted data, from the permutation of this number on, so many.
         permutations: At most so many.
     """
     slack = 1e-9 * max(1.0, abs(observed))
     drawn = exceeding = 0
     while drawn < permutations:
         # Growing batches: what is clearly not extreme shows it in the first hundred.
-        batch = draw(min(max(_FIRST_BATCH, drawn), _BATCH, permutations - drawn))
+        batch = draw(drawn, min(max(_FIRST_BATCH, drawn), _BATCH, permutations - drawn))
         hits = np.flatnonzero(batch >= observed - slack)
         if exceeding + len(hits) >= _ENOUGH:
             return float(_ENOUGH / (drawn + int(hits[_ENOUGH - exceeding - 1]) + 1))
@@ -212,15 +223,22 @@ def permutation_p(observed: float, draw: Callable[[int], Floats], permutations: 
     return (1 + exceeding) / (1 + drawn)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm(p_values: Sequence[float], weights: Sequence[float] | None = None) -> list[float]:
     """Adjusted p-values: those at most alpha are significant with a family-wise error of at most alpha.
 
-    S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979);
-    holds whatever the dependence between the tests.
+    S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979),
+    with the weights of its section 4; holds whatever the dependence between the tests.
+
+    Args:
+        p_values: One a test.
+        weights: Positive, each test's claim to alpha; alike by default.
     """
-    order = np.argsort(p_values, kind="stable")
-    factors = np.arange(len(p_values), 0, -1)
-    adjusted = np.minimum(1.0, np.maximum.accumulate(np.asarray(p_values, np.float64)[order] * factors))
+    shares = np.ones(len(p_values)) if weights is None else np.asarray(weights, np.float64)
+    scaled = np.asarray(p_values, np.float64) / shares
+    order = np.argsort(scaled, kind="stable")
+    # The weights of those that are not rejected before it.
+    remaining = np.cumsum(shares[order][::-1])[::-1]
+    adjusted = np.minimum(1.0, np.maximum.accumulate(scaled[order] * remaining))
     result = np.empty(len(p_values))
     result[order] = adjusted
     return [float(value) for value in result]
@@ -238,14 +256,61 @@ def _chi_square(here: npt.ArrayLike, total: Floats) -> Floats:
     return statistic
 
 
-def _permuted_labels(
-    num_reference: int, num_window: int, num: int, rng: np.random.Generator
-) -> npt.NDArray[np.float32]:
-    """Rows [B,N] of zeros, with `num_window` ones at random places."""
-    labels = np.zeros((num, num_reference + num_window), np.float32)
-    # The places of the smallest of N random numbers; four times as fast as shuffling every row.
-    places = np.argpartition(rng.random(labels.shape), num_window, axis=1)[:, :num_window]
-    np.put_along_axis(labels, places, np.float32(1), axis=1)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Groups:
+    """Images in groups of one size, each of one side; permutations exchange whole groups.
+
+    C. Domingo-Enrich, R. Dwivedi and L. Mackey, "Cheap permutation testing" (2025): the p-value stays exact, as such
+    permutations are a subgroup of all, the power hardly falls, and with groups of g a quadratic statistic costs 1/g^2.
+    Images left over when a side is cut into groups keep their side, which leaves it a subgroup.
+
+    Attributes:
+        members: float32 [N,G+1], which group an image is in; the last column holds what is left over of the window.
+        num_reference, num_window: Groups of each side.
+    """
+
+    members: npt.NDArray[np.float32]
+    num_reference: int
+    num_window: int
+
+    @classmethod
+    def make(cls, num_reference: int, num_window: int, rng: np.random.Generator) -> Self:
+        """As large as leaves `_GROUPS` groups to the smaller side; images come into groups by chance."""
+        size = max(1, min(num_reference, num_window) // _GROUPS)
+        counts = num_reference // size, num_window // size
+        members = np.zeros((num_reference + num_window, sum(counts) + 1), np.float32)
+        for start, num, first, count in ((0, num_reference, 0, counts[0]), (num_reference, num_window, *counts)):
+            order = start + rng.permutation(num)
+            members[order[: count * size], first + np.arange(count * size) // size] = 1
+            if start:
+                members[order[count * size :], -1] = 1
+        return cls(members, *counts)
+
+    def draw(self, start: int, num: int) -> npt.NDArray[np.float32]:
+        """Permuted labels of the groups, rows [B,G+1]: 1 in the window, at random places; always 1 in the last."""
+        return _permuted(self.num_reference, self.num_window, start, num)
+
+    def sums(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Sums over groups of the first axis: float32 [G+1,...]."""
+        return np.asarray(self.members.T @ values.astype(np.float32), np.float32)
+
+    @property
+    def observed(self) -> npt.NDArray[np.float32]:
+        """The labels as they are, [1,G+1]."""
+        return np.repeat(np.array([0, 1], np.float32), [self.num_reference, self.num_window + 1])[None]
+
+
+@functools.lru_cache(maxsize=32)
+def _permuted(num_reference: int, num_window: int, start: int, num: int) -> npt.NDArray[np.float32]:
+    """As `_Groups.draw`. Drawing costs more than any statistic, and the same permutations do for all tests and windows:
+    which images are in which group is drawn anew."""
+    rng = np.random.default_rng([num_reference, num_window, start])
+    labels = np.zeros((num, num_reference + num_window + 1), np.float32)
+    # The places of the smallest of G random numbers; four times as fast as shuffling every row.
+    places = np.argpartition(rng.random((num, labels.shape[1] - 1), np.float32), num_window, axis=1)
+    np.put_along_axis(labels, places[:, :num_window], np.float32(1), axis=1)
+    labels[:, -1] = 1
+    labels.setflags(write=False)
     return labels
 
 
@@ -260,9 +325,7 @@ def _projected(points: Floats, rng: np.random.Generator) -> npt.NDArray[np.float
     return np.asarray(points / scale, np.float32)
 
 
-def _mmd(
-    points: npt.NDArray[np.float32], labels: Floats, permutations: int, rng: np.random.Generator
-) -> tuple[float, float]:
+def _mmd(points: npt.NDArray[np.float32], labels: Floats, groups: _Groups, permutations: int) -> tuple[float, float]:
     squares = (points**2).sum(axis=1)
     distances = np.maximum(squares[:, None] + squares[None, :] - 2 * (points @ points.T), 0.0)
     median = float(np.median(distances)) or float(distances.mean())
@@ -270,12 +333,13 @@ def _mmd(
     np.fill_diagonal(kernel, 0.0)
     num_window = int(labels.sum())
     num_reference = len(labels) - num_window
-    rows = kernel.sum(axis=1)
+    rows = groups.sums(kernel.sum(axis=1))
     total = float(kernel.sum(dtype=np.float64))
+    between = groups.sums(groups.sums(kernel).T)
 
     def statistic(window: npt.NDArray[np.float32]) -> Floats:
-        """Unbiased MMD squared for labels [B,N]."""
-        both = np.einsum("bi,bi->b", window @ kernel, window).astype(np.float64)
+        """Unbiased MMD squared for labels of groups [B,G+1]."""
+        both = np.einsum("bi,bi->b", window @ between, window).astype(np.float64)
         cross = (window @ rows).astype(np.float64) - both
         neither = total - both - 2 * cross
         value: Floats = (
@@ -285,11 +349,8 @@ def _mmd(
         )
         return value
 
-    observed = float(statistic(labels[None].astype(np.float32))[0])
-    p = permutation_p(
-        observed, lambda num: statistic(_permuted_labels(num_reference, num_window, num, rng)), permutations
-    )
-    return p, observed
+    observed = float(statistic(groups.observed)[0])
+    return permutation_p(observed, lambda start, num: statistic(groups.draw(start, num)), permutations), observed
 
 
 def _cross_validated(
@@ -315,26 +376,25 @@ def _domain(
     smoother: npt.NDArray[np.float32],
     folds: npt.NDArray[np.intp],
     labels: Floats,
+    groups: _Groups,
     permutations: int,
-    rng: np.random.Generator,
 ) -> tuple[tuple[float, float], Floats]:
     num_window = int(labels.sum())
+    grouped = groups.sums(smoother.T)  # scores of all images by the groups that are in the window
+    inner, outer = groups.sums(grouped.T).T, grouped.sum(axis=1, dtype=np.float64)
+    squared = grouped @ grouped.T
 
     def statistic(window: npt.NDArray[np.float32]) -> Floats:
-        """Difference of mean scores of window and reference, in units of their mean square's root, for labels [B,N]."""
-        scores = window @ smoother.T
-        inside = np.einsum("bi,bi->b", scores, window).astype(np.float64)
-        outside = scores.sum(axis=1, dtype=np.float64) - inside
-        spread = np.sqrt(np.einsum("bi,bi->b", scores, scores) / len(labels)) + 1e-12
+        """Difference of mean scores of window and reference, in units of their mean square's root; labels [B,G+1]."""
+        inside = np.einsum("bi,bi->b", window @ inner, window).astype(np.float64)
+        outside = window @ outer - inside
+        spread = np.sqrt(np.einsum("bi,bi->b", window @ squared, window).astype(np.float64) / len(labels)) + 1e-12
         value: Floats = (inside / num_window - outside / (len(labels) - num_window)) / spread
         return value
 
-    observed = labels[None].astype(np.float32)
-    scores = (observed @ smoother.T)[0].astype(np.float64)
+    scores = (grouped.T @ groups.observed[0]).astype(np.float64)
     p = permutation_p(
-        float(statistic(observed)[0]),
-        lambda num: statistic(_permuted_labels(len(labels) - num_window, num_window, num, rng)),
-        permutations,
+        float(statistic(groups.observed)[0]), lambda start, num: statistic(groups.draw(start, num)), permutations
     )
     return (p, _auc(scores, labels, folds)), scores
 

@@ -85,11 +85,17 @@ def observe(
         id: Of the prediction or sample.
         client: Who sent the image.
     """
-    height, width = image.shape[:2]
-    summary = task.output_summary(prediction, width=width, height=height)
+    return observed(task, image_features(image), prediction, id=id, client=client)
+
+
+def observed(
+    task: Task, features: ImageFeatures, prediction: Prediction, *, id: str = "", client: str | None = None
+) -> Observation:
+    """As `observe`, of an image that has been measured already."""
+    summary = task.output_summary(prediction, width=int(features.width), height=int(features.height))
     return Observation(
         id=id,
-        features=image_features(image),
+        features=features,
         class_counts=summary.class_counts,
         outputs=summary.scalars,
         expected_score=summary.expected_score,

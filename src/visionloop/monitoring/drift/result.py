@@ -45,7 +45,7 @@ class TestReport(Settings):
     effect_name: Literal["D", "V", "MMD2", "AUC"]
     """Kolmogorov-Smirnov's D (0 to 1), Cramer's V (0 to 1), MMD squared (0 to 2), AUC (0.5 to 1)."""
     drifted: bool
-    """Whether it is significant over the family."""
+    """Whether it is significant over the family, and its effect not below the settings' bound."""
     num_reference: int
     """Reference images that took part."""
     num_window: int
@@ -127,6 +127,6 @@ class DriftResult(Settings):
 
     @property
     def drifted(self) -> tuple[str, ...]:
-        """Names of the significant tests, most significant first."""
+        """Names of the tests that drifted, most significant first."""
         found = [test for test in self.tests if test.drifted]
         return tuple(test.name for test in sorted(found, key=lambda test: (test.p_adjusted or 0.0, test.name)))

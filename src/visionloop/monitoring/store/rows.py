@@ -29,7 +29,7 @@ class PredictionRow:
         width: Of the image, in pixels.
         height: Of the image, in pixels.
         image_bytes: Size of the encoded image.
-        result: JSON, as it was answered.
+        result: JSON, the answer at the model's operating point.
         top_class: The most confident class, or None where nothing was found.
         confidence: Of `top_class`, 0 to 1.
         features: JSON, image features for drift.

@@ -202,6 +202,50 @@ class PredictionStore:
             query = query.where(table.digest == digest)
         return self._read(query.order_by(table.created_at.desc(), table.id).limit(limit))
 
+    def measured(
+        self, *, digest: str, since: datetime, until: datetime, limit: int = 10_000
+    ) -> tuple[list[dict[str, Any]], int]:
+        """What drift is seen by: the latest predictions of a bundle that were measured, oldest first.
+
+        Args:
+            digest: Of the bundle.
+            since: Earliest, included.
+            until: Latest, excluded.
+            limit: Most rows.
+
+        Returns:
+            Of each what drift needs (not `result`, the largest column); and how many of the bundle's predictions,
+            measured or not, are as late as the first of them.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        table = PREDICTIONS.c
+        of_bundle = (table.digest == digest, table.created_at >= since, table.created_at < until)
+        wanted = ("id", "created_at", "key_id", "image_sha256", "top_class", "confidence", "features", "embedding")
+        chosen = [table[name] for name in wanted]
+        query = (
+            sa.select(*chosen)
+            .where(*of_bundle, table.features.is_not(None))
+            .order_by(table.created_at.desc(), table.id.desc())
+            .limit(limit)
+        )
+        with store_errors(self._where, "read"), self._engine.connect() as connection:
+            rows = [_plain(row) for row in connection.execute(query).mappings()][::-1]
+        first = rows[0]["created_at"] if len(rows) == limit else since
+        return rows, self.count_since(digest=digest, since=first) - self.count_since(digest=digest, since=until)
+
+    def count_since(self, *, digest: str, since: datetime) -> int:
+        """Predictions of a bundle from `since` on, included.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        table = PREDICTIONS.c
+        query = sa.select(sa.func.count()).select_from(PREDICTIONS)
+        with store_errors(self._where, "read"), self._engine.connect() as connection:
+            return int(connection.scalar(query.where(table.digest == digest, table.created_at >= since)) or 0)
+
     def comparisons(self, *, digest: str, since: datetime, limit: int = 10_000) -> list[dict[str, Any]]:
         """Comparisons with the shadow `digest` since `since` (included), newest first.
 
@@ -238,6 +282,28 @@ class PredictionStore:
                 "by_version": by_version,
                 "feedback": {verdict: verdicts.get(verdict, 0) for verdict in get_args(Verdict)},
             }
+
+    def judged(self, *, task: str, since: datetime | None = None) -> list[dict[str, Any]]:
+        """Everything said about a task's answers, oldest first; a shadow's answers reached nobody.
+
+        Args:
+            task: Name of the task.
+            since: Only what was said from then on.
+
+        Returns:
+            Rows with `prediction_id`, `created_at` (of the word), `verdict`, `label`, `key_id` (empty for nobody), and
+            the answer's `image_sha256`, `width`, `height`, `digest`, `result`, `confidence`.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        said = [FEEDBACK.c[name] for name in ("prediction_id", "created_at", "verdict", "label", "key_id")]
+        answer = [PREDICTIONS.c[name] for name in ("image_sha256", "width", "height", "digest", "result", "confidence")]
+        query = sa.select(*said, *answer).select_from(FEEDBACK.join(PREDICTIONS))
+        query = query.where(PREDICTIONS.c.task == task, PREDICTIONS.c.variant != "shadow")
+        if since is not None:
+            query = query.where(FEEDBACK.c.created_at >= since)
+        return self._read(query.order_by(FEEDBACK.c.created_at, FEEDBACK.c.id))
 
     def prune(self, now: datetime) -> int:
         """Delete the predictions older than `retention_days`, with their feedback and comparisons.

@@ -51,9 +51,11 @@ class Archive:
         self._file = _BoundedReader(path, limit)
         try:
             self._zip = zipfile.ZipFile(self._file)
-        except _ZIP_ERRORS as error:
+        except BaseException as error:
             self._file.close()
-            raise bad_archive(error) from None
+            if isinstance(error, _ZIP_ERRORS):
+                raise bad_archive(error) from None
+            raise
         members = [info for info in self._zip.infolist() if every_member or not _is_clutter(info)]
         self.images = [info for info in members if every_member or info.filename.lower().endswith(SUFFIXES)]
         self.num_skipped = len(members) - len(self.images)

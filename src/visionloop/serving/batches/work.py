@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 
 from visionloop.core.errors import ImageError
-from visionloop.serving.answering import count
+from visionloop.serving.answering import count, results_of
 from visionloop.serving.batches.archive import Archive
 from visionloop.serving.batches.progress import Progress, open_results
 from visionloop.serving.batches.state import CANCEL, IMAGES, RESULTS, JobFolders, JobState, hold, save
@@ -23,6 +23,7 @@ from visionloop.serving.batching import Served
 from visionloop.serving.caller import Caller
 from visionloop.serving.memory import Memory
 from visionloop.serving.models import Answer, Fleet, Job, LiveModel
+from visionloop.serving.options import PredictOptions
 from visionloop.serving.problems import Problem, image_problem
 from visionloop.serving.refusals import internal_error
 from visionloop.serving.settings import ServingSettings
@@ -145,7 +146,8 @@ class Worker:
             row: dict[str, Any] = {"index": index, "image": member.filename}
             rows.append(row)
             try:
-                jobs.append(Job(archive.read(member), member.filename))
+                observed = self._memory.store is not None and state.store is not False
+                jobs.append(Job(archive.read(member), member.filename, observed=observed))
                 targets.append(row)
             except Problem as problem:
                 row["error"] = _told(problem)
@@ -158,11 +160,11 @@ class Worker:
 
     def _answered(self, folder: Path, state: JobState, index: int, told: _Told) -> dict[str, Any]:
         """What the result's row says of an image, which is remembered first."""
-        live, answer = told.live, told.served.value
-        height, width = answer.image.shape[:2]
-        record = answer.prediction.to_record(live.predictor.classes, top_k=state.top_k, threshold=state.threshold)
+        live = told.live
         # Made of the job's, so that an image asked about again after a crash has no second row in the store.
         id_ = uuid.uuid5(uuid.UUID(state.id), str(index)).hex
+        options = PredictOptions(top_k=state.top_k, threshold=state.threshold)
+        stored, (asked,) = results_of(live, [told.served], [id_], options)
         while not self._memory.has_room():
             self._check(folder)
             self._stop.wait(_ROOM_S)
@@ -170,13 +172,14 @@ class Worker:
             Caller(state.request_id, state.key_id),
             live,
             [told.served],
-            [{"id": id_, "image": {"width": width, "height": height}, **record}],
+            stored,
             seconds=told.served.queue_s + told.served.work_s,
             keep_images=state.store,
         )
         count(live, [told.served])
         model = f"{live.variant.model} {live.variant.version}"
-        return {"id": id_, "width": width, "height": height, "model": model, **record}
+        record = {name: value for name, value in asked.items() if name not in ("id", "image")}
+        return {"id": id_, **asked["image"], "model": model, **record}
 
     def _ask(self, folder: Path, task: str, jobs: Sequence[Job]) -> list[_Told | Problem]:
         """Answers in order; waits as long as the service is busy with others."""

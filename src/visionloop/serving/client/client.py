@@ -136,7 +136,7 @@ class Client:
         return self._send("POST", "/v1/predict", PredictAnswer, files=_files(images), params=_params(options))
 
     def explain(self, image: ImageInput, task: str | None = None) -> bytes:
-        """A PNG of the image, as large, with the parts coloured that the task's answer rests on.
+        """A PNG of the image, as large (at most 4 megapixels), its parts coloured that the task's answer rests on.
 
         Args:
             image: One image.

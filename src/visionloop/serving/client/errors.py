@@ -7,57 +7,19 @@ from typing import Any
 
 import httpx
 
-from visionloop.core.errors import VisionloopError
+from visionloop.serving.refused import Refusal
 
 
-class ApiError(VisionloopError):
-    """The service refused, or did not answer.
+class ApiError(Refusal):
+    """The service refused, or did not answer: then the status is 0 and the code `unreachable`.
+
+    Where the answer was no problem document, such as a proxy's, the code is `unknown`.
 
     Attributes:
-        status: HTTP status; 0 where there was no answer.
-        code: The problem document's stable code; `unreachable` where there was no answer, `unknown` where the answer
-            was no problem document, such as a proxy's.
-        retry_after: Seconds to wait before trying again, or None.
         request_id: By which the service's log knows the request, or None.
     """
 
-    def __init__(
-        self,
-        status: int,
-        code: str,
-        what: str,
-        *,
-        where: str,
-        expected: str,
-        action: str,
-        retry_after: float | None = None,
-        request_id: str | None = None,
-    ) -> None:
-        super().__init__(what, where=where, expected=expected, action=action)
-        self.status = status
-        self.code = code
-        self.retry_after = retry_after
-        self.request_id = request_id
-
-    def __reduce__(self) -> tuple[object, ...]:
-        facts = (self.what, self.where, self.expected, self.action)
-        return _rebuild, (self.status, self.code, *facts, self.retry_after, self.request_id)
-
-
-def _rebuild(
-    status: int,
-    code: str,
-    what: str,
-    where: str,
-    expected: str,
-    action: str,
-    retry_after: float | None,
-    request_id: str | None,
-) -> ApiError:
-    return ApiError(
-        status, code, what, where=where, expected=expected, action=action,
-        retry_after=retry_after, request_id=request_id,
-    )  # fmt: skip
+    request_id: str | None = None
 
 
 def unreachable(url: str, error: Exception) -> ApiError:
@@ -105,7 +67,7 @@ def from_problem(
     request_id: str | None = None,
 ) -> ApiError:
     """The error of a problem document; the rest stands in for what it does not say."""
-    return ApiError(
+    error = ApiError(
         problem.get("status", status),
         problem.get("code", "unknown"),
         problem.get("detail", what),
@@ -113,5 +75,6 @@ def from_problem(
         expected=problem.get("expected", "an answer"),
         action=problem.get("action", "see the service's log"),
         retry_after=retry_after,
-        request_id=request_id,
     )
+    error.request_id = request_id
+    return error

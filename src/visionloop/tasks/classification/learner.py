@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,11 +13,13 @@ from visionloop.core.images import ImageArray, Placement, Recipe
 from visionloop.networks import normalise, require_input_size
 from visionloop.task import Learner
 from visionloop.tasks.classification.augment import Augmenter
-from visionloop.tasks.classification.models import build_model, head_of
+from visionloop.tasks.classification.models import FastCnn, build_model, head_of
 from visionloop.tasks.classification.task import ClassificationAugmentSettings, ClassificationModelSettings
 
 if TYPE_CHECKING:
     from visionloop.data.samples import Sample
+
+_WHITENING_IMAGES = 5000
 
 
 class ClassificationLearner(Learner):
@@ -34,6 +36,12 @@ class ClassificationLearner(Learner):
         self._smoothing, self._mirror = model.label_smoothing, model.mirror_average
         require_input_size(self.graph, recipe, model.architecture)
         self._augmenter = Augmenter(augment, recipe)
+        self._has_weights = model.weights is not None
+
+    def begin(self, inputs: Callable[[int], ImageArray]) -> None:
+        """Whiten the first layer of `fast_cnn`, unless its weights came from a file."""
+        if isinstance(self.module, FastCnn) and not self._has_weights:
+            self.module.whiten(normalise(torch.from_numpy(inputs(_WHITENING_IMAGES))))
 
     def target(self, sample: Sample, placement: Placement) -> int:  # noqa: ARG002
         """The class id."""

@@ -1,18 +1,26 @@
-"""Classification networks: the small CNN, and torchvision's by name; weights from an enum or a file."""
+"""Classification networks: two small CNNs, and torchvision's by name; weights from an enum or a file."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import torch
 import torchvision
 from torch import nn
+from torch.nn import functional
 
 from visionloop.core.errors import ModelError, near_matches
 from visionloop.networks import ConvBlock, Residual, load_weights
 from visionloop.tasks.classification.task import ClassificationModelSettings
 
 SMALL_CNN = "small_cnn"
+FAST_CNN = "fast_cnn"
+
+# Jordan's figures: patches of 2x2, 5e-4 added to their variances, logits divided by 9.
+_PATCH = 2
+_WHITENING_EPSILON = 5e-4
+_LOGIT_SCALE = 1 / 9
 
 
 class SmallCnn(nn.Module):
@@ -42,9 +50,54 @@ class SmallCnn(nn.Module):
         return logits
 
 
+class FastCnn(nn.Module):
+    """A plain network that learns small images in few passes (after Jordan 2024, "94% on CIFAR-10 in 3.29 seconds").
+
+    Its first layer is not learned: it whitens 2x2 patches of the training images (`whiten`). The convolutions
+    start as the identity on their first channels, so that the signal passes from the first step on. For images
+    from about 24 to 64 pixels; a fraction of `SmallCnn`'s work for each image, as little of it is at full resolution.
+    """
+
+    def __init__(self, width: int, num_classes: int) -> None:
+        super().__init__()
+        filters = 2 * 3 * _PATCH**2
+        self.whitening = nn.Conv2d(3, filters, _PATCH)
+        self.whitening.weight.requires_grad_(False)
+        widths = [filters, width, 3 * width, 4 * width]
+        blocks = [
+            nn.Sequential(ConvBlock(before, after, pool=True), ConvBlock(after, after))
+            for before, after in pairwise(widths)
+        ]
+        self.features = nn.Sequential(nn.ReLU(inplace=True), *blocks)
+        self.pool = nn.AdaptiveMaxPool2d(1)
+        self.head = nn.Linear(widths[-1], num_classes)
+        for layer in self.features.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.dirac_(layer.weight[: layer.in_channels])
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits [N,C] of normalised images [N,3,H,W]."""
+        logits: torch.Tensor = self.head(self.pool(self.features(self.whitening(images))).flatten(1))
+        # Batch norms before it make for large features; without the factor the first steps are spent on taming them.
+        return logits * _LOGIT_SCALE
+
+    @torch.no_grad()
+    def whiten(self, images: torch.Tensor) -> None:
+        """Set the first layer to the principal directions of 2x2 patches, scaled to unit variance, and their negatives.
+
+        Args:
+            images: Normalised float32 [N,3,H,W], a few hundred or more.
+        """
+        patches = functional.unfold(images, _PATCH).transpose(1, 2).flatten(0, 1).double()
+        values, vectors = torch.linalg.eigh(torch.cov(patches.T))
+        directions = (vectors / (values + _WHITENING_EPSILON).sqrt()).T.reshape(-1, 3, _PATCH, _PATCH)
+        self.whitening.weight.copy_(torch.cat([directions, -directions]))
+        nn.init.zeros_(self.whitening.bias)  # type: ignore[arg-type]
+
+
 def architecture_names() -> list[str]:
     """Every architecture there is."""
-    return [SMALL_CNN, *torchvision.models.list_models(module=torchvision.models)]
+    return [SMALL_CNN, FAST_CNN, *torchvision.models.list_models(module=torchvision.models)]
 
 
 def build_model(settings: ClassificationModelSettings, num_classes: int) -> nn.Module:
@@ -63,6 +116,8 @@ def build_model(settings: ClassificationModelSettings, num_classes: int) -> nn.M
         )
     if name == SMALL_CNN:
         model: nn.Module = SmallCnn(settings.width, num_classes)
+    elif name == FAST_CNN:
+        model = FastCnn(settings.width, num_classes)
     else:
         model = _torchvision_model(settings, num_classes)
     if settings.weights and not _is_enum(settings.weights):

@@ -27,9 +27,10 @@ class ClassificationModelSettings(Settings):
     """Which network, and where its weights begin."""
 
     architecture: str = "small_cnn"
-    """`small_cnn`, or the name of a torchvision classification model such as `resnet18`."""
+    """`small_cnn`, `fast_cnn` (learns in fewer, cheaper passes; from 24 pixels), or the name of a torchvision
+    classification model such as `resnet18`."""
     width: int = Field(default=32, ge=4, le=512)
-    """Channels of `small_cnn`'s stem; ignored by others."""
+    """Channels of `small_cnn`'s stem and of `fast_cnn`'s first block; ignored by others."""
     small_stem: bool = False
     """Replace a torchvision ResNet's 7x7/2 convolution and pooling by a 3x3/1 convolution, for small images."""
     weights: str | None = None
@@ -94,7 +95,8 @@ class Classification(Prediction):
 
     def top(self, classes: Sequence[str]) -> tuple[str, float]:
         """The best class and its probability."""
-        return classes[self.class_id], float(self.probabilities[self.class_id])
+        class_id = self.class_id
+        return classes[class_id], float(self.probabilities[class_id])
 
     def summary(self, classes: Sequence[str]) -> str:
         """The best class with its probability."""

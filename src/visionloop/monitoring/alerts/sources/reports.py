@@ -5,8 +5,10 @@ A report that is missing says nothing, and neither does one older than the rule'
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -33,20 +35,21 @@ class Finding(Settings):
     """Link or path of its report."""
 
 
-class DriftFile(Settings):
-    """What the drift job writes when it ends."""
-
+class _File(Settings):
     created_at: datetime
     """When, with a time zone."""
+
+
+class DriftFile(_File):
+    """What the drift job writes when it ends."""
+
     observations: tuple[Finding, ...]
     """Every task's, also those without drift."""
 
 
-class RetrainingFile(Settings):
+class RetrainingFile(_File):
     """What a retraining writes when it ends."""
 
-    created_at: datetime
-    """When, with a time zone."""
     status: str
     """`failed`, or anything else."""
     task: str = ""
@@ -59,56 +62,56 @@ class RetrainingFile(Settings):
     """Link or path of its log."""
 
 
-class DriftReport:
+File = TypeVar("File", bound=_File)
+
+
+class _Report(ABC, Generic[File]):
+    """A file that a job writes; `signals` are what it tells of."""
+
+    signals: frozenset[str]
+    _schema: type[File]
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def refresh(self, now: datetime) -> None:
+        """Nothing to prepare."""
+
+    def observe(self, rule: RuleSettings, now: datetime) -> list[Observation]:
+        """As `Source`; a file that is missing, or older than the rule's window, says nothing."""
+        try:
+            report = self._schema.model_validate_json(self._path.read_text())
+        except FileNotFoundError:
+            return []
+        except (OSError, UnicodeDecodeError, ValidationError) as error:
+            raise _damaged(self._path, error) from None
+        return self._told(report, rule) if _age(report.created_at, now) <= timedelta(seconds=rule.window_s) else []
+
+    @abstractmethod
+    def _told(self, report: File, rule: RuleSettings) -> list[Observation]:
+        """What a report that counts says to a rule."""
+
+
+class DriftReport(_Report[DriftFile]):
     """`drift` (0 none, 1 some) and `estimated_accuracy` (0 to 1), by task, from the drift job's file.
 
     Whether there is drift is the job's decision: it knows windows, tests and their false alarms.
     """
 
     signals = frozenset({"drift", "estimated_accuracy"})
+    _schema = DriftFile
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def refresh(self, now: datetime) -> None:
-        """Nothing to prepare."""
-
-    def observe(self, rule: RuleSettings, now: datetime) -> list[Observation]:
-        """As `Source`."""
-        text = _read(self._path)
-        if text is None:
-            return []
-        try:
-            report = DriftFile.model_validate_json(text)
-        except ValidationError as error:
-            raise _damaged(self._path, error) from None
-        if _age(report.created_at, now) > timedelta(seconds=rule.window_s):
-            return []
+    def _told(self, report: DriftFile, rule: RuleSettings) -> list[Observation]:
         return [_judged(finding) for finding in report.observations if finding.name == rule.signal]
 
 
-class RetrainingReport:
+class RetrainingReport(_Report[RetrainingFile]):
     """`retraining_failed`: 1 after a retraining that failed, 0 after one that ended otherwise."""
 
     signals = frozenset({"retraining_failed"})
+    _schema = RetrainingFile
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def refresh(self, now: datetime) -> None:
-        """Nothing to prepare."""
-
-    def observe(self, rule: RuleSettings, now: datetime) -> list[Observation]:
-        """As `Source`."""
-        text = _read(self._path)
-        if text is None:
-            return []
-        try:
-            report = RetrainingFile.model_validate_json(text)
-        except ValidationError as error:
-            raise _damaged(self._path, error) from None
-        if _age(report.created_at, now) > timedelta(seconds=rule.window_s):
-            return []
+    def _told(self, report: RetrainingFile, rule: RuleSettings) -> list[Observation]:  # noqa: ARG002
         failed = report.status == "failed"
         told = f"the retraining failed at {report.step or 'an unnamed step'}: {report.error or 'no reason given'}"
         return [
@@ -132,15 +135,6 @@ def _judged(finding: Finding) -> Observation:
         evidence=finding.evidence,
         severity=severity,
     )
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text()
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise _damaged(path, error) from None
 
 
 def _age(created_at: datetime, now: datetime) -> timedelta:

@@ -1,0 +1,76 @@
+"""What happened in a drill and when, and whether it was what should have happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+
+class Event(NamedTuple):
+    """Something that happened.
+
+    Attributes:
+        at: When it began.
+        name: In a word or two, for the picture.
+        text: For people.
+        held: Whether it was as expected; None where nothing was expected.
+    """
+
+    at: datetime
+    name: str
+    text: str
+    held: bool | None
+
+
+@dataclass
+class Timeline:
+    """Collects events, and shows each as it happens."""
+
+    console: Console
+    start: datetime = field(default_factory=lambda: datetime.now(UTC))
+    events: list[Event] = field(default_factory=list)
+
+    def seconds(self, at: datetime) -> float:
+        """Since the start."""
+        return (at - self.start).total_seconds()
+
+    def note(self, name: str, text: str, *, at: datetime | None = None) -> None:
+        """Something happened."""
+        self._add(Event(at or datetime.now(UTC), name, text, None))
+
+    def expect(self, name: str, held: bool, text: str, *, at: datetime | None = None) -> bool:
+        """Something had to hold; returns whether it did."""
+        self._add(Event(at or datetime.now(UTC), name, text, held))
+        return held
+
+    @property
+    def failed(self) -> list[Event]:
+        """What did not hold."""
+        return [event for event in self.events if event.held is False]
+
+    @property
+    def held(self) -> bool:
+        """Whether something was expected, and all of it held."""
+        return not self.failed and any(event.held for event in self.events)
+
+    def table(self) -> Table:
+        """All that was expected."""
+        table = Table(title="the drill", title_justify="left")
+        for title in ("time", "step", "result", ""):
+            table.add_column(title, justify="right" if title == "time" else "left")
+        for event in self.events:
+            if event.held is not None:
+                mark = "[green]held[/]" if event.held else "[red]FAILED[/]"
+                table.add_row(f"{self.seconds(event.at):.0f} s", event.name, event.text, mark)
+        return table
+
+    def _add(self, event: Event) -> None:
+        self.events.append(event)
+        mark = {True: "[green]✓[/]", False: "[red]✗[/]", None: " "}[event.held]
+        self.console.print(
+            f"[dim]{self.seconds(event.at):6.1f} s[/] {mark} [bold]{event.name}[/] {event.text}", highlight=False
+        )
