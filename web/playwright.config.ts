@@ -9,6 +9,8 @@ export default defineConfig({
   outputDir: process.env.PLAYWRIGHT_OUTPUT ?? 'test-results',
   reporter: [['line']],
   workers: 1,
+  // What passes only on the second try is printed as flaky, to be looked into; a busy machine does not stop the rest.
+  retries: 1,
   // A machine with other work may take its time; what is measured has limits of its own.
   timeout: 120_000,
   expect: { timeout: 30_000 },

@@ -19,6 +19,7 @@ import pytest
 from pipelines.web import WEB, install, node_environment, node_folder
 from tests.serving.conftest import bundles, variant  # noqa: F401
 from tests.serving.live import Server
+from tests.web.catalog import write_catalog
 from visionloop.artifact import deployment
 from visionloop.artifact.deployment import Lineup
 from visionloop.core.errors import VisionloopError
@@ -41,6 +42,7 @@ def _served(folder: Path, bundles: dict[str, Path], serving: dict[str, Any] | No
     for task in ("classification", "detection"):
         lineup = Lineup(champion=variant(bundles[task]))
         deployment.change(folder / "mlruns/deployment.json", task, lambda _, lineup=lineup: lineup)  # type: ignore[misc]
+    write_catalog(folder)
     return Server(folder, serving)
 
 

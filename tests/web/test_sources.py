@@ -6,7 +6,23 @@ import json
 import re
 
 from pipelines.web import TYPES, WEB, digest_line
-from visionloop.serving.codes import ANYWHERE, CODES, IMAGE, KEYED, QUEUE, READY, STORE, merged
+from visionloop.serving.codes import (
+    ANYWHERE,
+    BATCH,
+    BATCH_RESULT,
+    BATCH_ROW,
+    BATCH_UPLOAD,
+    CHANGE,
+    CODES,
+    FEEDBACK,
+    IMAGE,
+    KEYED,
+    PICTURE,
+    QUEUE,
+    READY,
+    STORE,
+    merged,
+)
 from visionloop.serving.page import VIEWS
 
 
@@ -35,7 +51,11 @@ def test_the_page_loads_nothing_from_elsewhere() -> None:
 
 def test_the_page_has_words_for_every_refusal_that_a_visitor_can_cause() -> None:
     words = json.loads((WEB / "src/messages/en.json").read_text())["problems"].keys()
-    met = {code for codes in merged([ANYWHERE, KEYED, IMAGE, QUEUE, READY, STORE]).values() for code in codes}
-    assert met - {"unknown_prediction"} <= words
+    groups = [ANYWHERE, KEYED, IMAGE, QUEUE, READY, STORE, BATCH, BATCH_RESULT, BATCH_ROW, BATCH_UPLOAD]
+    groups += [CHANGE, FEEDBACK, PICTURE]
+    met = {code for codes in merged(groups).values() for code in codes}
+    # Its forms are made by the browser.
+    never = {"malformed_multipart", "unexpected_field", "unsupported_media_type"}
+    assert met - never <= words
     # And for none that the service does not know: these two are the page's own.
     assert words - {"unreachable", "connection_lost"} <= CODES.keys()

@@ -118,10 +118,14 @@ test('pausing sends nothing; going on does; stopping puts the camera out', async
   await open(page);
   await start(page);
   await page.getByRole('button', { name: 'Pause' }).click();
-  await page.waitForTimeout(300); // what was being encoded
+  const sentMeanwhile = async (ms: number) => {
+    const before = await seen<number>(page, 'sent');
+    await page.waitForTimeout(ms);
+    return (await seen<number>(page, 'sent')) - before;
+  };
+  await expect.poll(() => sentMeanwhile(300)).toBe(0); // what was being encoded has gone
+  expect(await sentMeanwhile(1000)).toBe(0);
   const before = await seen<number>(page, 'sent');
-  await page.waitForTimeout(1000);
-  expect(await seen<number>(page, 'sent')).toBe(before);
   await page.getByRole('button', { name: 'Go on' }).click();
   await expect.poll(() => seen<number>(page, 'sent')).toBeGreaterThan(before + 3);
   expect(await liveTracks(page)).toBe(1);
@@ -193,16 +197,34 @@ test('smaller frames are fewer bytes, and the choice is kept', async ({ page }) 
 });
 
 test('a broken connection is told, and made again', async ({ page }) => {
+  let line: 'new' | 'broken' | 'mended' = 'new';
   await page.routeWebSocket('**/v1/stream*', (socket) => {
+    if (line === 'broken') {
+      void socket.close();
+      return;
+    }
     const server = socket.connectToServer();
-    setTimeout(() => {
+    if (line === 'mended') return;
+    // Forwarded by hand: Playwright reads a frame before it hands it on, so that one may come here after the end; sent to
+    // the closed socket it would be an error in the console.
+    let answers = 0;
+    socket.onMessage((frame) => {
+      if (answers < 3) server.send(frame);
+    });
+    server.onMessage((answer) => {
+      if (answers === 3) return;
+      answers += 1;
+      socket.send(answer);
+      if (answers < 3) return;
+      line = 'broken';
       void socket.close();
       void server.close();
-    }, 1500);
+    });
   });
   await open(page);
   await page.getByRole('button', { name: 'Start the camera' }).click();
   await expect(status(page)).toContainText('It is tried again by itself');
+  line = 'mended';
   await expect(status(page)).toHaveCount(0);
   await expect(figure(page, 'fps')).toHaveText(/^[\d.]+$/);
 });
@@ -239,20 +261,20 @@ test('a video is looked through, frame by frame, and its timeline goes to where 
   const progress = (await page.getByText(/^\d+ of \d+ frames$/).textContent()) ?? '';
   const [done = 0, total = 0] = (progress.match(/\d+/g) ?? []).map(Number);
   expect(done).toBe(total);
-  expect(total).toBeGreaterThanOrEqual(8);
-  expect(total).toBeLessThanOrEqual(16);
+  const position = page.getByRole('slider', { name: 'Place in the video' });
+  const duration = Number(await position.getAttribute('max')); // a busy machine records for longer than it was told to
+  expect(duration).toBeGreaterThan(1);
+  expect(total).toBe(Math.ceil(5 * duration - 1e-6));
   await expect(page.locator('svg rect').first()).toBeVisible();
   await expect(page.getByRole('list', { name: 'Classes seen' }).getByRole('listitem').first()).toContainText(/in \d+ frames?/);
   await picture(page, 'live-video');
 
-  const position = page.getByRole('slider', { name: 'Place in the video' });
   const box = await position.boundingBox();
   if (!box) throw new Error('no timeline');
   await page.mouse.click(box.x + box.width / 2, box.y + box.height / 2);
   const shown = () => page.evaluate(() => document.querySelector('video')?.currentTime ?? -1);
-  await expect.poll(shown).toBeGreaterThan(0.6);
+  await expect.poll(async () => Math.abs((await shown()) - duration / 2)).toBeLessThan(0.15 * duration);
   const middle = await shown();
-  expect(middle).toBeLessThan(1.6);
   await position.press('ArrowRight');
   await expect.poll(shown).toBeCloseTo(middle + 0.2, 1);
 
@@ -272,7 +294,7 @@ test('looking through a video is paused, and taken up where it was', async ({ pa
   await loadVideo(page);
   await page.getByRole('radio', { name: '30', exact: true }).click();
   await page.getByRole('button', { name: 'Look through it' }).click();
-  await expect(page.getByText(/^[5-9] of|^\d\d of/)).toBeVisible();
+  await expect(page.getByText(/^[1-9]\d* of/)).toBeVisible();
   await page.getByRole('button', { name: 'Pause' }).click();
   await expect(page.getByRole('button', { name: 'Go on' })).toBeVisible();
   await page.getByRole('button', { name: 'Go on' }).click();

@@ -14,5 +14,8 @@ export interface PanelRoute {
 /** The panels in the order of the navigation. A new one: a folder in panels/, its messages, and a line here. */
 export const ROUTES: readonly PanelRoute[] = [
   { path: '/', name: 'try', icon: 'scan', panel: lazy(() => import('./panels/try/TryPanel')) },
+  { path: '/many', name: 'many', icon: 'grid', panel: lazy(() => import('./panels/many/ManyPanel')) },
   { path: '/live', name: 'live', icon: 'video', panel: lazy(() => import('./panels/live/LivePanel')) },
+  { path: '/label', name: 'label', icon: 'tag', panel: lazy(() => import('./panels/label/LabelPanel')) },
+  { path: '/models', name: 'models', icon: 'layers', panel: lazy(() => import('./panels/models/ModelsPanel')) },
 ];

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from visionloop.core import files
 from visionloop.core.errors import DataError
+from visionloop.evaluation.statistics import paired_bootstrap, wilson_interval
 
 SUMMARY = "evaluation.json"
 PER_IMAGE = "per_image.npz"
@@ -72,6 +73,22 @@ class EvaluationSummary:
         """
         values = self.per_image.get(self.primary_metric)
         return values if values is not None and bool(np.isfinite(values).all()) else None
+
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """95% intervals of the metrics that are means over images, by name.
+
+        Wilson's where each image is right or wrong, else by resampling images; other metrics have none.
+        """
+        found = {}
+        for name, values in self.per_image.items():
+            if name not in self.metrics or not len(values) or not np.isfinite(values).all():
+                continue
+            if np.isin(values, (0.0, 1.0)).all():
+                interval = wilson_interval(int(values.sum()), len(values))
+            else:
+                interval = paired_bootstrap(values, np.zeros_like(values))
+            found[name] = (interval.lower, interval.upper)
+        return found
 
     def flat_metrics(self) -> dict[str, float]:
         """Scalars only, finite only: what `dvc metrics` and MLflow take."""

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from visionloop.core.errors import RegistryError
+from visionloop.registry.catalog import refresh_catalog
 from visionloop.registry.connection import Connection, connect, registry_errors, registry_lock
 from visionloop.registry.deploy import point_to_champion, stage
 from visionloop.registry.lookup import (
@@ -106,6 +107,7 @@ def promote(
         _set_champion(connection, settings, root, change, [*history, version])
         point_to_champion(settings, root, variant)
         connection.client.delete_model_version_tag(model, version, ROLLED_BACK)
+    refresh_catalog(settings, root)
     return change
 
 
@@ -203,6 +205,7 @@ def rollback(
         _set_champion(connection, settings, root, change, history[:-1])
         point_to_champion(settings, root, variant)
         connection.client.set_model_version_tag(model, current, ROLLED_BACK, change.when)
+    refresh_catalog(settings, root)
     return change
 
 

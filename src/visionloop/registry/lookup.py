@@ -21,6 +21,7 @@ VERDICT = TAG + "verdict"
 VERDICT_KEY = TAG + "verdict_key"
 ROLLED_BACK = TAG + "rolled_back"
 CHAMPIONS = TAG + "champions"
+INTERVALS = TAG + "intervals"
 
 
 def model_names(connection: Connection) -> list[str]:

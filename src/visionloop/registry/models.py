@@ -13,11 +13,13 @@ from visionloop.artifact.bundle import Bundle
 from visionloop.core.errors import RegistryError
 from visionloop.evaluation.gate import Verdict
 from visionloop.evaluation.summary import EvaluationSummary
+from visionloop.registry.catalog import refresh_catalog
 from visionloop.registry.connection import TAG, Connection, connect, registry_errors, registry_lock
 from visionloop.registry.lookup import (
     CHALLENGER,
     CHAMPION,
     DIGEST,
+    INTERVALS,
     ROLLED_BACK,
     VERDICT,
     VERDICT_KEY,
@@ -117,6 +119,7 @@ def register(settings: RegistrySettings, root: Path, bundle_root: Path, evaluati
         run_id = _log_artifacts(connection, bundle, summary, evaluation_dir)
         version = _create_version(connection, name, bundle, summary, run_id)
         connection.client.set_registered_model_alias(name, CHALLENGER, version)
+    refresh_catalog(settings, root)
     return RegisteredVersion(model=name, version=version, created=True, run_id=run_id)
 
 
@@ -136,6 +139,7 @@ def record_verdict(
     with registry_errors(connection.where):
         connection.client.set_model_version_tag(model, version, VERDICT, verdict.model_dump_json())
         connection.client.set_model_version_tag(model, version, VERDICT_KEY, key)
+    refresh_catalog(settings, root)
 
 
 def stored_verdict(settings: RegistrySettings, root: Path, model: str, version: str) -> tuple[Verdict | None, str]:
@@ -312,6 +316,7 @@ def _create_version(connection: Connection, name: str, bundle: Bundle, summary: 
         TAG + "dataset_hash": summary.dataset_hash,
         TAG + "primary_metric": summary.primary_metric,
         TAG + "metrics": json.dumps(summary.flat_metrics()),
+        INTERVALS: json.dumps(summary.intervals()),
         TRAIN_KEY: str(manifest.training.get("key", "")),
     }
     value = summary.metrics.get(summary.primary_metric)

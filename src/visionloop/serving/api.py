@@ -24,6 +24,7 @@ from visionloop.core.errors import ImageError
 from visionloop.core.files import read_json
 from visionloop.monitoring.store import PredictionStore, StoreError
 from visionloop.serving import custom_vision, metrics
+from visionloop.serving.administration import Administration
 from visionloop.serving.answering import Answering
 from visionloop.serving.batches import MEDIA_TYPES, BatchJobs
 from visionloop.serving.caller import caller_of
@@ -38,6 +39,7 @@ from visionloop.serving.page import Page
 from visionloop.serving.pixels import PixelBudget
 from visionloop.serving.problems import Problem, image_problem, json_answer, problem_response
 from visionloop.serving.refusals import internal_error, nothing_serves
+from visionloop.serving.review import Review
 from visionloop.serving.settings import ServingSettings
 from visionloop.serving.stream import Stream
 from visionloop.serving.upload import read_upload
@@ -76,6 +78,7 @@ class Api:
         self._failed: set[str] = set()
         self._reporting = False
         self._verbs = verbs(task_names())
+        self._administration = Administration(settings, root)
         self._custom_vision = custom_vision.CustomVision(self._answering, self.fleet, self._verbs, settings.upload)
 
     @property
@@ -119,6 +122,7 @@ class Api:
             f"/v1/{verb}": self._endpoint(f"/v1/{verb}", self._predictor(task), "POST")
             for verb, task in self._verbs.items()
         }
+        review = Review(self._memory)
         routes: list[BaseRoute] = [
             *(Route(path, endpoint, methods=["POST"]) for path, endpoint in predictors.items()),
             self._route("/livez", self._livez, "GET"),
@@ -133,7 +137,13 @@ class Api:
             self._route("/v1/batches/{id}", self._cancel_batch, "DELETE"),
             self._route("/v1/batches/{id}/result", self._batch_result, "GET"),
             self._route("/v1/feedback", self._memory.feedback, "POST"),
+            self._route("/v1/predictions", review.page, "GET"),
             self._route("/v1/predictions/{id}", self._memory.prediction, "GET"),
+            self._route("/v1/predictions/{id}/image", review.image, "GET"),
+            self._route("/v1/predictions/{id}/feedback", review.take_back, "DELETE"),
+            self._route("/v1/queue", review.queue, "GET"),
+            self._route("/v1/models/history", self._administration.history, "GET"),
+            self._route("/v1/models/change", self._administration.change, "POST"),
             WebSocketRoute("/v1/stream", Stream(self.fleet, self._settings).serve),
             self._route(custom_vision.ROUTE, self._custom_vision.answer, "POST", custom_vision.refusal),
             *Page().routes(),

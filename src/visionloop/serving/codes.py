@@ -50,6 +50,7 @@ CODES: Mapping[str, Code] = {
     "not_a_file": Code("text where a file belongs; nothing is ever fetched by URL", "upload the image itself"),
     "missing_image": Code("the form or archive has no image", "add one, as `image` or by its suffix"),
     "bad_option": Code("an option is unknown, missing or out of range", "correct the one named in `where`"),
+    "bad_change": Code("the change contradicts itself or its shape", "correct the field named in `where`"),
     "bad_feedback": Code("the feedback contradicts itself or its shape", "correct the field named in `where`"),
     # The image.
     "image_empty": Code("the file is empty", "replace it"),
@@ -71,8 +72,13 @@ CODES: Mapping[str, Code] = {
     "too_late": Code("the answer took too long", "try again, with fewer images"),
     # What is kept.
     "unknown_prediction": Code("there is no prediction of this id", "correct it; predictions are kept for a time"),
+    "image_not_kept": Code("the prediction's image is not kept", "look at another"),
     "store_off": Code("the service keeps no predictions", "ask the operator to set `serving.store.enabled`"),
     "store_unavailable": Code("the prediction store does not answer", "try again; predictions go on meanwhile"),
+    # The registry.
+    "unknown_model": Code("there is no registered model of this name", "correct it; `/v1/models/history` lists them"),
+    "registry_refused": Code("the registry refuses the change", "do what `action` says"),
+    "registry_unavailable": Code("the registry cannot be asked from here", "use `visionloop promote` where it is"),
     # Batches.
     "bad_archive": Code("no zip archive that can be read", "pack the images anew"),
     "archive_too_large": Code("the archive unpacks to too much", "spread the images over several batches"),
@@ -113,12 +119,21 @@ UPLOAD: Refusals = {
 """Of a body of images."""
 QUEUE: Refusals = {503: ("overloaded", "pixels_exhausted"), 504: ("too_late",)}
 STORE: Refusals = {404: ("unknown_prediction",), 503: ("store_off", "store_unavailable")}
-FEEDBACK: Refusals = {
+KEPT: Refusals = {503: STORE[503]}
+"""Of what is kept, without naming one."""
+PICTURE: Refusals = {404: ("image_not_kept",)}
+JSON_BODY: Refusals = {
     400: ("malformed_json",),
     408: ("body_timeout",),
     413: ("body_too_large",),
     415: ("unsupported_media_type",),
-    422: ("bad_feedback",),
+}
+FEEDBACK: Refusals = {422: ("bad_feedback",)}
+CHANGE: Refusals = {
+    404: ("unknown_model",),
+    409: ("registry_refused",),
+    422: ("bad_change",),
+    503: ("registry_unavailable",),
 }
 BATCH_UPLOAD: Refusals = {
     400: (
@@ -148,8 +163,8 @@ STREAM: Refusals = {400: ("bad_option",), 503: ("not_deployed",)}
 """Of a frame, or of the connection; told in a message."""
 
 GROUPS = (
-    ANYWHERE, KEYED, ROUTING, DEPLOYED, READY, OPTION, IMAGE, UPLOAD, QUEUE, STORE, FEEDBACK, BATCH_UPLOAD, BATCH,
-    BATCH_RESULT, BATCH_ROW, STREAM,
+    ANYWHERE, KEYED, ROUTING, DEPLOYED, READY, OPTION, IMAGE, UPLOAD, QUEUE, STORE, KEPT, PICTURE, JSON_BODY,
+    FEEDBACK, CHANGE, BATCH_UPLOAD, BATCH, BATCH_RESULT, BATCH_ROW, STREAM,
 )  # fmt: skip
 """Everything that is refused somewhere."""
 

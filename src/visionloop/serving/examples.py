@@ -6,24 +6,12 @@ A test runs every command and program against a service, and holds the answers a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-URL = "http://127.0.0.1:3000"
-PREDICTION_ID = "3dcdfb3e36cd4ffc8004ea5ee4d22f97"
-BATCH_ID = "6c4a72ced4b64312864ace4adefdbd89"
+from visionloop.serving.examples_common import BATCH_ID, PREDICTION_ID, URL, Sample
+from visionloop.serving.examples_review import REVIEW_ANSWERS, REVIEW_SAMPLES
 
-
-class Sample(NamedTuple):
-    """How to ask a route.
-
-    Attributes:
-        curl: A command; empty where curl cannot ask it.
-        python: Lines that follow the making of `client`; empty where no program asks it.
-    """
-
-    curl: str
-    python: str
-
+__all__ = ["ANSWERS", "BATCH_ID", "FEEDBACK_BODIES", "PREDICTION_ID", "PROBLEM", "SAMPLES", "URL"]
 
 SAMPLES: Mapping[str, Sample] = {
     "classify": Sample(
@@ -107,6 +95,7 @@ for model in client.models().models:
     "livez": Sample(f"curl {URL}/livez", ""),
     "metrics": Sample(f"curl {URL}/metrics", 'client.metrics().count("visionloop_requests_total")'),
     "openapi": Sample(f"curl {URL}/openapi.json", ""),
+    **REVIEW_SAMPLES,
 }
 """By operation."""
 
@@ -333,5 +322,6 @@ ANSWERS: Mapping[str, Any] = {
         "timings_ms": {"decode": 0.595, "queue": 0.06, "inference": 5.394, "total": 7.716},
         "request_id": "346e67f8b0af46abb1b28bd76e419d76",
     },
+    **REVIEW_ANSWERS,
 }
 """Answers, by operation."""

@@ -64,9 +64,9 @@ def role_of(method: str, path: str) -> Role | None:  # noqa: ARG001
     """The role a route asks for; None where anybody may look."""
     if path in _PUBLIC or is_page(path):
         return None
-    if path == "/metrics":
+    if path in ("/metrics", "/v1/models/change"):
         return "admin"
-    if path.startswith(("/v1/feedback", "/v1/predictions")):
+    if path.startswith(("/v1/feedback", "/v1/predictions", "/v1/queue")):
         return "feedback"
     return "predict"
 

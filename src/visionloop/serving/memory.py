@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,14 +19,12 @@ from visionloop.serving import metrics
 from visionloop.serving.batching import Served
 from visionloop.serving.caller import Caller, caller_of
 from visionloop.serving.images import ImageKeeper
+from visionloop.serving.json_body import read_json
 from visionloop.serving.models import Answer, LiveModel
 from visionloop.serving.pixels import PixelBudget
 from visionloop.serving.problems import Problem, json_answer
-from visionloop.serving.refusals import body_too_large, body_too_slow, unsupported_media_type
 from visionloop.serving.schema import FeedbackBody
 from visionloop.serving.settings import ServingSettings
-
-_MAX_JSON = 256 * 1024
 
 
 class Memory:
@@ -113,11 +110,7 @@ class Memory:
             Problem: refused.
             StoreError: it cannot be kept.
         """
-        try:
-            async with asyncio.timeout(self._body_timeout_s):
-                body = await _read_json(request)
-        except TimeoutError:
-            raise body_too_slow(self._body_timeout_s, "try again over a faster connection") from None
+        body = await read_json(request, self._body_timeout_s)
         try:
             feedback = FeedbackBody.model_validate(body)
         except ValidationError as error:
@@ -140,8 +133,8 @@ class Memory:
             note=feedback.note,
             key_id=caller_of(request).key_id or None,
         )
-        if not await asyncio.to_thread(self._require_store().add_feedback, row):
-            raise _unknown_prediction(feedback.prediction_id)
+        if not await asyncio.to_thread(self.require_store().add_feedback, row):
+            raise unknown_prediction(feedback.prediction_id)
         return json_answer({"prediction_id": feedback.prediction_id, "verdict": feedback.verdict})
 
     async def prediction(self, request: Request) -> Response:
@@ -152,15 +145,24 @@ class Memory:
             StoreError: the store cannot be read.
         """
         id_ = request.path_params["id"]
-        store = self._require_store()
+        store = self.require_store()
         # Not every database takes the character NUL, and no id has it.
         found = None if "\0" in id_ else await asyncio.to_thread(store.prediction, id_)
         if found is None:
-            raise _unknown_prediction(id_)
+            raise unknown_prediction(id_)
         del found["embedding"]  # bytes, for drift; no JSON has a place for them
         return json_answer(found)
 
-    def _require_store(self) -> PredictionStore:
+    def image_path(self, sha256: str) -> Path | None:
+        """The kept image of that hash, or None."""
+        return self._keeper.path(sha256)
+
+    def require_store(self) -> PredictionStore:
+        """The store.
+
+        Raises:
+            Problem: 503 where predictions are not kept.
+        """
         if self.store is None:
             raise Problem(
                 503,
@@ -201,29 +203,8 @@ def _row(
     )
 
 
-async def _read_json(request: Request) -> Any:
-    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise unsupported_media_type(media_type, "application/json", "send the body as JSON")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MAX_JSON:
-            raise body_too_large(_MAX_JSON, "request", "send less")
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        raise Problem(
-            400,
-            "malformed_json",
-            "the body is not JSON",
-            where="request body",
-            expected="a JSON object in UTF-8",
-            action="correct the body",
-        ) from None
-
-
-def _unknown_prediction(id_: str) -> Problem:
+def unknown_prediction(id_: str) -> Problem:
+    """404."""
     return Problem(
         404,
         "unknown_prediction",

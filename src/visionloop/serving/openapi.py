@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
 from visionloop import __version__
-from visionloop.serving import codes, schema
-from visionloop.serving.codes import Refusals
-from visionloop.serving.examples import ANSWERS, FEEDBACK_BODIES, PROBLEM, SAMPLES
-from visionloop.serving.keys import Role
-from visionloop.serving.problems import MEDIA_TYPE
+from visionloop.serving import codes, schema, schema_review
+from visionloop.serving import openapi_parts as parts
+from visionloop.serving.examples import ANSWERS, FEEDBACK_BODIES, PROBLEM
+from visionloop.serving.openapi_review import review_paths
 from visionloop.serving.settings import BatchJobSettings, UploadSettings
 
 _TYPES = (
@@ -26,51 +25,25 @@ _TYPES = (
     schema.BatchAnswer,
     schema.FrameAnswer,
     schema.ProblemBody,
+    schema_review.PredictionsAnswer,
+    schema_review.QueueAnswer,
+    schema_review.HistoryAnswer,
+    schema_review.ChangeBody,
+    schema_review.ChangeAnswer,
 )
-_REF = "#/components/schemas/{model}"
-_JSON = "application/json"
-_BINARY = {"type": "string", "format": "binary"}
-_RETRY_LATER = frozenset({429, 503, 504})
-
-
-class _Option(NamedTuple):
-    name: str
-    schema: dict[str, Any]
-    description: str
-
-
-_TOP_K = _Option("top_k", {"type": "integer", "minimum": 1, "maximum": 1000}, "Most classes or boxes in an answer.")
-_THRESHOLD = _Option(
+_TOP_K = parts.Option(
+    "top_k", {"type": "integer", "minimum": 1, "maximum": 1000}, "Most classes or boxes in an answer."
+)
+_THRESHOLD = parts.Option(
     "threshold",
     {"type": "number", "minimum": 0, "maximum": 1},
     "Lowest score in an answer; by default the model's operating point.",
 )
-_STORE = _Option(
+_STORE = parts.Option(
     "store",
     {"type": "boolean"},
     "Whether the images are kept for review and retraining; by default as `serving.images.keep` says.",
 )
-_TASK = _Option("task", {"type": "string"}, "Whose model answers; needed where several tasks are deployed.")
-_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
-
-_STATUS = {
-    400: "Malformed.",
-    401: "No key, or an unknown one.",
-    403: "Not allowed.",
-    404: "Unknown.",
-    405: "Another method.",
-    408: "The body came too slowly.",
-    409: "Not done.",
-    413: "Too large.",
-    415: "Not an accepted format.",
-    422: "Readable, and refused.",
-    429: "Too many requests; see Retry-After.",
-    500: "An error of ours.",
-    503: "Overloaded, or nothing to answer with; see Retry-After.",
-    504: "No answer in time; see Retry-After.",
-    507: "No room on the service's disk.",
-}
-
 _TAGS = {
     "Predictions": "What the deployed models say of images.",
     "Batches": "Many images in the background.",
@@ -106,7 +79,7 @@ def openapi_document(verbs: Mapping[str, str]) -> dict[str, Any]:
     Args:
         verbs: Task by verb; each verb is a route.
     """
-    _, definitions = models_json_schema([(cls, "serialization") for cls in _TYPES], ref_template=_REF)
+    _, definitions = models_json_schema([(cls, "serialization") for cls in _TYPES], ref_template=parts.REF)
     schemas = definitions["$defs"]
     schemas["ProblemBody"]["properties"]["code"]["enum"] = sorted(codes.CODES)
     schemas["ProblemBody"]["examples"] = [PROBLEM]
@@ -151,108 +124,60 @@ def _paths(verbs: Mapping[str, str]) -> dict[str, Any]:
         "/v1/feedback": {"post": _feedback()},
         "/v1/predictions/{id}": {
             "get": {
-                **_operation(
+                **parts.operation(
                     "prediction",
                     "Feedback",
                     "feedback",
                     "Look an earlier prediction up, with its feedback",
-                    _answer("StoredPrediction", "prediction"),
+                    parts.answer("StoredPrediction", "prediction"),
                     codes.STORE,
                 ),
-                "parameters": [_ID],
+                "parameters": [parts.ID],
             }
         },
+        **review_paths(),
         "/v1/models": {
-            "get": _operation(
+            "get": parts.operation(
                 "models",
                 "Service",
                 "predict",
                 "See what serves, and what should serve and does not",
-                _answer("ModelsAnswer", "models"),
+                parts.answer("ModelsAnswer", "models"),
             )
         },
         "/readyz": {
-            "get": _operation(
+            "get": parts.operation(
                 "readyz",
                 "Service",
                 None,
                 "Whether a model serves: loaded, hashes checked, golden batch replayed",
-                _text("ready\n"),
+                parts.text("ready\n"),
                 codes.READY,
             )
         },
-        "/livez": {"get": _operation("livez", "Service", None, "Whether the process lives", _text(None))},
-        "/metrics": {"get": _operation("metrics", "Service", "admin", "Metrics for Prometheus", _text(None))},
+        "/livez": {"get": parts.operation("livez", "Service", None, "Whether the process lives", parts.text(None))},
+        "/metrics": {"get": parts.operation("metrics", "Service", "admin", "Metrics for Prometheus", parts.text(None))},
         "/openapi.json": {
-            "get": _operation("openapi", "Service", None, "This document", {_JSON: {"schema": {"type": "object"}}})
+            "get": parts.operation(
+                "openapi", "Service", None, "This document", {parts.JSON: {"schema": {"type": "object"}}}
+            )
         },
     }
 
 
-def _operation(
-    name: str, tag: str, role: Role | None, summary: str, content: dict[str, Any], *refusals: Refusals
-) -> dict[str, Any]:
-    """An operation that answers 200 with that content; `role` is None where it is public."""
-    groups = (codes.ANYWHERE, *((codes.KEYED,) if role else ()), *refusals)
-    return {
-        "operationId": name,
-        "tags": [tag],
-        "summary": summary,
-        "x-role": role,
-        **({} if role else {"security": []}),
-        "responses": {"200": {"description": "The answer.", "content": content}, **_refusals(groups)},
-        "x-codeSamples": _samples(name),
-    }
-
-
-def _samples(name: str) -> list[dict[str, str]]:
-    sample = SAMPLES.get(name)
-    if sample is None:
-        return []
-    found = [
-        {"lang": "Shell", "label": "curl", "source": sample.curl},
-        {"lang": "Python", "label": "Python", "source": sample.python},
-    ]
-    return [entry for entry in found if entry["source"]]
-
-
-def _refusals(groups: Sequence[Refusals]) -> dict[str, Any]:
-    body = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="ProblemBody")}}}
-    wait = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}}
-    return {
-        str(status): {
-            "description": f"{_STATUS[status]} {', '.join(f'`{code}`' for code in found)}",
-            "content": body,
-            **({"headers": wait} if status in _RETRY_LATER else {}),
-            "x-codes": found,
-        }
-        for status, found in codes.merged(groups).items()
-    }
-
-
-def _answer(model: str, name: str) -> dict[str, Any]:
-    """JSON of a type, with an example where there is one for that operation."""
-    example = {"example": ANSWERS[name]} if name in ANSWERS else {}
-    return {_JSON: {"schema": {"$ref": _REF.format(model=model)}, **example}}
-
-
-def _text(example: str | None) -> dict[str, Any]:
-    return {"text/plain": {"schema": {"type": "string"}, **({} if example is None else {"example": example})}}
-
-
 def _images(name: str, summary: str, answer: str) -> dict[str, Any]:
-    several = {"type": "array", "items": _BINARY, "description": "One file or several."}
+    several = {"type": "array", "items": parts.BINARY, "description": "One file or several."}
     refusals = (codes.UPLOAD, codes.OPTION, codes.IMAGE, codes.DEPLOYED, codes.QUEUE)
     return {
-        **_operation(name, "Predictions", "predict", summary, _answer(answer, name), *refusals),
+        **parts.operation(name, "Predictions", "predict", summary, parts.answer(answer, name), *refusals),
         **_upload(several, [_TOP_K, _THRESHOLD, _STORE]),
     }
 
 
 def _explain() -> dict[str, Any]:
-    content = {"image/png": {"schema": _BINARY}, **_answer("ExplainAnswer", "explain")}
+    content = {"image/png": {"schema": parts.BINARY}, **parts.answer("ExplainAnswer", "explain")}
     refusals = (codes.UPLOAD, codes.OPTION, codes.IMAGE, codes.DEPLOYED, codes.QUEUE)
-    operation = _operation(
+    operation = parts.operation(
         "explain", "Predictions", "predict", "Show which parts of an image an answer rests on", content, *refusals
     )
     operation["description"] = (
@@ -260,15 +185,15 @@ def _explain() -> dict[str, Any]:
         "down), the parts coloured that the champion's answer rests on; where `Accept` prefers `application/json`, as "
         "numbers. It costs `serving.explain_masks` predictions. The example's grid is cut to a corner."
     )
-    return {**operation, **_upload({**_BINARY, "description": "One file."}, [_TASK])}
+    return {**operation, **_upload({**parts.BINARY, "description": "One file."}, [parts.TASK])}
 
 
-def _upload(image: dict[str, Any], options: Sequence[_Option]) -> dict[str, Any]:
+def _upload(image: dict[str, Any], options: Sequence[parts.Option]) -> dict[str, Any]:
     """Parameters and body of a route that takes images."""
-    raw = {"schema": _BINARY}
+    raw = {"schema": parts.BINARY}
     types = ("image/jpeg", "image/png", "image/webp", "image/bmp", "application/octet-stream")
     return {
-        "parameters": _parameters(options),
+        "parameters": parts.parameters(options),
         "requestBody": {
             "required": True,
             "description": "A form with files named `image`, or the bytes of one image.",
@@ -277,44 +202,38 @@ def _upload(image: dict[str, Any], options: Sequence[_Option]) -> dict[str, Any]
     }
 
 
-def _form(image: dict[str, Any], options: Sequence[_Option]) -> dict[str, Any]:
+def _form(image: dict[str, Any], options: Sequence[parts.Option]) -> dict[str, Any]:
     fields = {option.name: {**option.schema, "description": option.description} for option in options}
     return {"type": "object", "properties": {"image": image, **fields}, "required": ["image"]}
 
 
-def _parameters(options: Sequence[_Option]) -> list[dict[str, Any]]:
-    return [
-        {"name": option.name, "in": "query", "schema": option.schema, "description": option.description}
-        for option in options
-    ]
-
-
 def _feedback() -> dict[str, Any]:
-    operation = _operation(
+    operation = parts.operation(
         "feedback",
         "Feedback",
         "feedback",
         "Say whether a prediction was right",
-        _answer("FeedbackAnswer", "feedback"),
+        parts.answer("FeedbackAnswer", "feedback"),
+        codes.JSON_BODY,
         codes.FEEDBACK,
         codes.STORE,
     )
-    body = {"schema": {"$ref": _REF.format(model="FeedbackBody")}, "examples": FEEDBACK_BODIES}
+    body = {"schema": {"$ref": parts.REF.format(model="FeedbackBody")}, "examples": FEEDBACK_BODIES}
     return {
         **operation,
         "description": "Committed before it is acknowledged. Sent again with the same key, it replaces what was said.",
-        "requestBody": {"required": True, "description": "What is said.", "content": {_JSON: body}},
+        "requestBody": {"required": True, "description": "What is said.", "content": {parts.JSON: body}},
     }
 
 
 def _batch_submission() -> dict[str, Any]:
-    options = [_TASK, _TOP_K, _THRESHOLD, _STORE]
-    operation = _operation(
+    options = [parts.TASK, _TOP_K, _THRESHOLD, _STORE]
+    operation = parts.operation(
         "submit_batch",
         "Batches",
         "predict",
         "Ask about many images in the background",
-        _answer("BatchAnswer", "submit_batch"),
+        parts.answer("BatchAnswer", "submit_batch"),
         codes.BATCH_UPLOAD,
         codes.OPTION,
         codes.DEPLOYED,
@@ -324,19 +243,19 @@ def _batch_submission() -> dict[str, Any]:
     accepted = {**responses.pop("200"), "description": "Taken; ask at `url` how it stands.", "headers": location}
     operation["responses"] = {"202": accepted, **responses}
     limits = BatchJobSettings()
-    images = {"type": "array", "items": _BINARY, "description": "The images."}
+    images = {"type": "array", "items": parts.BINARY, "description": "The images."}
     return {
         **operation,
         "description": (
             f"At most {limits.max_images:,} images and {limits.max_archive_mb:g} MB. An image that cannot be read has "
             "a row with the `code` it would have been refused with, and stops nothing."
         ),
-        "parameters": _parameters(options),
+        "parameters": parts.parameters(options),
         "requestBody": {
             "required": True,
             "description": "A zip archive of images, or a form with files named `image`.",
             "content": {
-                "application/zip": {"schema": _BINARY},
+                "application/zip": {"schema": parts.BINARY},
                 "multipart/form-data": {"schema": _form(images, options)},
             },
         },
@@ -344,33 +263,36 @@ def _batch_submission() -> dict[str, Any]:
 
 
 def _batch() -> dict[str, Any]:
-    content = _answer("BatchAnswer", "batch")
-    operation = _operation("batch", "Batches", "predict", "See how a batch stands", content, codes.BATCH)
-    return {**operation, "parameters": [_ID]}
+    content = parts.answer("BatchAnswer", "batch")
+    operation = parts.operation("batch", "Batches", "predict", "See how a batch stands", content, codes.BATCH)
+    return {**operation, "parameters": [parts.ID]}
 
 
 def _batch_removal() -> dict[str, Any]:
-    content = _answer("BatchAnswer", "")
-    operation = _operation(
+    content = parts.answer("BatchAnswer", "")
+    operation = parts.operation(
         "cancel_batch", "Batches", "predict", "Cancel a batch, or remove a finished one", content, codes.BATCH
     )
     kept = {**operation["responses"].pop("200"), "description": "It was not finished, and is cancelled."}
     gone = {"description": "It was finished, and is removed."}
     operation["responses"] = {"200": kept, "204": gone, **operation["responses"]}
-    return {**operation, "parameters": [_ID]}
+    return {**operation, "parameters": [parts.ID]}
 
 
 def _batch_result() -> dict[str, Any]:
     content = {
         "text/csv": {"schema": {"type": "string"}, "example": ANSWERS["batch_result"]},
         "application/x-ndjson": {"schema": {"type": "string"}},
-        _JSON: {"schema": {"type": "array", "items": {"type": "object"}}},
+        parts.JSON: {"schema": {"type": "array", "items": {"type": "object"}}},
     }
     refusals = (codes.BATCH, codes.BATCH_RESULT, codes.OPTION)
-    operation = _operation("batch_result", "Batches", "predict", "Fetch the rows of a batch", content, *refusals)
+    operation = parts.operation("batch_result", "Batches", "predict", "Fetch the rows of a batch", content, *refusals)
     form = {"type": "string", "enum": ["csv", "json", "coco"], "default": "csv"}
     about = "A table, a line of JSON an image, or COCO results where the model finds boxes."
-    return {**operation, "parameters": [_ID, {"name": "form", "in": "query", "schema": form, "description": about}]}
+    return {
+        **operation,
+        "parameters": [parts.ID, {"name": "form", "in": "query", "schema": form, "description": about}],
+    }
 
 
 def _stream() -> dict[str, Any]:
@@ -384,8 +306,8 @@ def _stream() -> dict[str, Any]:
             "that is refused has `problem` in place of `prediction`. Frames are not kept, and have no prediction id."
         ),
         "x-role": "predict",
-        "parameters": _parameters([_TASK, _TOP_K, _THRESHOLD]),
-        "message": _answer("FrameAnswer", "stream")[_JSON],
+        "parameters": parts.parameters([parts.TASK, _TOP_K, _THRESHOLD]),
+        "message": parts.answer("FrameAnswer", "stream")[parts.JSON],
         "x-codes": codes.merged((codes.STREAM, codes.OPTION, codes.IMAGE, codes.QUEUE)),
-        "x-codeSamples": _samples("stream"),
+        "x-codeSamples": parts.samples("stream"),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -47,16 +48,32 @@ def parse_options(query: Mapping[str, str], form: Mapping[str, str]) -> PredictO
         Problem: 400 for an unknown option or a value out of range.
     """
     values = {**query, **form}
-    if not values:
-        return _DEFAULT
+    return parse(PredictOptions, values, _EXPECTED) if values else _DEFAULT
+
+
+Options = TypeVar("Options", bound=BaseModel)
+
+
+def parse(cls: type[Options], values: Mapping[str, str], expected: Mapping[str, str]) -> Options:
+    """Options of one route.
+
+    Args:
+        cls: The options; its fields' names, or aliases, are those of `expected`.
+        values: As sent.
+        expected: By option, what it may be.
+
+    Raises:
+        Problem: 400 for an unknown or missing option, or a value out of range.
+    """
     try:
-        return PredictOptions.model_validate(values)
+        return cls.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
-        known = name in OPTION_NAMES
-        what = f"{name}={values[name]!r:.80}: {first['msg'].lower()}" if known else f"there is no option {name!r:.80}"
-        raise bad_option(name, what, _EXPECTED[name] if known else near_matches(name, OPTION_NAMES)) from None
+        if name not in expected:
+            raise bad_option(name, f"there is no option {name!r:.80}", near_matches(name, expected)) from None
+        found = f"{name}={values[name]!r:.80}: {first['msg'].lower()}" if name in values else f"{name} is missing"
+        raise bad_option(name, found, expected[name], "correct the option") from None
 
 
 _DEFAULT = PredictOptions()

@@ -12,11 +12,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, field_validator
 
 
-class _Shape(BaseModel):
+class Shape(BaseModel):
+    """Base of answers: they may get more fields."""
+
     model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
 
 
-class ProblemBody(_Shape):
+class ProblemBody(Shape):
     """A refusal (RFC 9457)."""
 
     type: str
@@ -37,7 +39,7 @@ class ProblemBody(_Shape):
     """What to do."""
 
 
-class Scored(_Shape):
+class Scored(Shape):
     """A class with its score."""
 
     class_name: str = Field(alias="class")
@@ -55,7 +57,7 @@ class Box(Scored):
     """Left, top, right, bottom in pixels of the upright image."""
 
 
-class ImageSize(_Shape):
+class ImageSize(Shape):
     """Size of the upright image."""
 
     width: int
@@ -64,7 +66,7 @@ class ImageSize(_Shape):
     """Pixels."""
 
 
-class PredictionBody(_Shape):
+class PredictionBody(Shape):
     """What the model says of one image. A classifier fills `class`, `class_id`, `score`, `ranked`; a detector
     fills `detections`."""
 
@@ -84,7 +86,7 @@ class PredictionBody(_Shape):
     """Objects, best first."""
 
 
-class ModelRef(_Shape):
+class ModelRef(Shape):
     """The model that answered."""
 
     task: str
@@ -97,7 +99,7 @@ class ModelRef(_Shape):
     """What it answered as."""
 
 
-class Timings(_Shape):
+class Timings(Shape):
     """Milliseconds; of the slowest image where there are several."""
 
     decode: float
@@ -110,7 +112,7 @@ class Timings(_Shape):
     """From the request's head to the answer."""
 
 
-class TaskAnswer(_Shape):
+class TaskAnswer(Shape):
     """Answer of `/v1/classify` and `/v1/detect`."""
 
     model: ModelRef
@@ -123,7 +125,7 @@ class TaskAnswer(_Shape):
     """As in the header X-Request-ID and the logs."""
 
 
-class PredictAnswer(_Shape):
+class PredictAnswer(Shape):
     """Answer of `/v1/predict`."""
 
     results: dict[str, TaskAnswer]
@@ -132,7 +134,7 @@ class PredictAnswer(_Shape):
     """As in the header X-Request-ID and the logs."""
 
 
-class ModelBody(_Shape):
+class ModelBody(Shape):
     """A model that serves."""
 
     task: str
@@ -159,7 +161,7 @@ class ModelBody(_Shape):
     """Why the service took a canary's share away."""
 
 
-class ModelsAnswer(_Shape):
+class ModelsAnswer(Shape):
     """Answer of `/v1/models`."""
 
     models: list[ModelBody]
@@ -217,7 +219,7 @@ class FeedbackBody(BaseModel):
     """Anything else worth saying."""
 
 
-class FeedbackAnswer(_Shape):
+class FeedbackAnswer(Shape):
     """Answer of `/v1/feedback`."""
 
     prediction_id: str
@@ -226,7 +228,7 @@ class FeedbackAnswer(_Shape):
     """As sent."""
 
 
-class StoredFeedback(_Shape):
+class StoredFeedback(Shape):
     """What was said of a stored prediction."""
 
     id: int
@@ -245,7 +247,7 @@ class StoredFeedback(_Shape):
     """When."""
 
 
-class StoredPrediction(_Shape):
+class StoredPrediction(Shape):
     """Answer of `/v1/predictions/{id}`."""
 
     id: str
@@ -288,7 +290,7 @@ class StoredPrediction(_Shape):
     """Oldest first; one for each key."""
 
 
-class ExplainAnswer(_Shape):
+class ExplainAnswer(Shape):
     """Answer of `/v1/explain` where `Accept` prefers JSON."""
 
     task: str
@@ -301,7 +303,7 @@ class ExplainAnswer(_Shape):
     """Heat of the upright image from 0 (nothing rests on it) to 1 (most does), rows from the top; at most 32 x 32."""
 
 
-class FrameAnswer(_Shape):
+class FrameAnswer(Shape):
     """A message of `/v1/stream`: the answer to one frame, with `prediction` or `problem`."""
 
     frame: int
@@ -318,7 +320,7 @@ class FrameAnswer(_Shape):
     """Why this frame has no prediction."""
 
 
-class BatchAnswer(_Shape):
+class BatchAnswer(Shape):
     """A batch job, of `/v1/batches`."""
 
     id: str

@@ -10,15 +10,15 @@ export interface UploadOptions {
 }
 
 /**
- * Post a form; XMLHttpRequest, because fetch does not tell how far an upload is.
+ * Post a form, or a file of a type; XMLHttpRequest, because fetch does not tell how far an upload is.
  *
  * @throws ApiProblem for a refusal or a lost connection; DOMException `AbortError` once cancelled.
  */
-export function upload(url: string, form: FormData, options: UploadOptions = {}): Promise<unknown> {
-  return withKey(() => send(url, form, options));
+export function upload(url: string, body: FormData | Blob, options: UploadOptions = {}): Promise<unknown> {
+  return withKey(() => send(url, body, options));
 }
 
-function send(url: string, form: FormData, { onProgress, signal, as = 'json' }: UploadOptions): Promise<unknown> {
+function send(url: string, body: FormData | Blob, { onProgress, signal, as = 'json' }: UploadOptions): Promise<unknown> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) {
       reject(aborted());
@@ -41,9 +41,9 @@ function send(url: string, form: FormData, { onProgress, signal, as = 'json' }: 
       if (ok && as === 'blob') resolve(blob);
       else {
         void blob.text().then((text) => {
-          const body = parsed(text);
-          if (ok && body !== undefined) resolve(body);
-          else reject(problemOf(request.status, body, (name) => request.getResponseHeader(name)));
+          const answer = parsed(text);
+          if (ok && answer !== undefined) resolve(answer);
+          else reject(problemOf(request.status, answer, (name) => request.getResponseHeader(name)));
         }, reject);
       }
     };
@@ -51,7 +51,7 @@ function send(url: string, form: FormData, { onProgress, signal, as = 'json' }: 
     request.onabort = () => reject(aborted());
     request.onloadend = () => signal?.removeEventListener('abort', abort);
     signal?.addEventListener('abort', abort);
-    request.send(form);
+    request.send(body);
   });
 }
 

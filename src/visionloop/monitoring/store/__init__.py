@@ -5,6 +5,7 @@ missing database never slows an answer. Feedback is committed before the call re
 """
 
 from visionloop.monitoring.store.errors import StoreError
+from visionloop.monitoring.store.listing import FeedbackState, PredictionFilter, Unjudged
 from visionloop.monitoring.store.rows import ComparisonRow, FeedbackRow, PredictionRow, Variant, Verdict
 from visionloop.monitoring.store.store import PredictionStore
 from visionloop.monitoring.store.tables import METADATA
@@ -13,9 +14,12 @@ __all__ = [
     "METADATA",
     "ComparisonRow",
     "FeedbackRow",
+    "FeedbackState",
+    "PredictionFilter",
     "PredictionRow",
     "PredictionStore",
     "StoreError",
+    "Unjudged",
     "Variant",
     "Verdict",
 ]

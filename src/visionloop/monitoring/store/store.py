@@ -16,6 +16,15 @@ from sqlalchemy.dialects import postgresql, sqlite
 from visionloop.monitoring.settings import StoreSettings
 from visionloop.monitoring.store.engine import open_engine
 from visionloop.monitoring.store.errors import reason_of, row_is_unfit, store_errors, unavailable
+from visionloop.monitoring.store.listing import (
+    Place,
+    PredictionFilter,
+    Unjudged,
+    feedback_query,
+    page_query,
+    unjudged,
+    unjudged_query,
+)
 from visionloop.monitoring.store.rows import (
     ComparisonRow,
     FeedbackRow,
@@ -125,6 +134,44 @@ class PredictionStore:
                 raise unavailable(self._where, "written", "its prediction is still waiting to be written")
         with store_errors(self._where, "written"):
             return self._twice(lambda: self._replace_feedback(row))
+
+    def remove_feedback(self, prediction_id: str, key_id: str | None) -> bool:
+        """Take back what a key said of a prediction.
+
+        Returns:
+            False when it has said nothing.
+
+        Raises:
+            StoreError: the database cannot be written.
+        """
+        said = (FEEDBACK.c.prediction_id == prediction_id, FEEDBACK.c.key_id == (key_id or ""))
+        with store_errors(self._where, "written"), self._engine.begin() as connection:
+            return connection.execute(sa.delete(FEEDBACK).where(*said)).rowcount > 0
+
+    def page(self, wanted: PredictionFilter, *, after: Place | None = None, limit: int = 50) -> list[dict[str, Any]]:
+        """Stored answers that fit, newest first, each as `prediction` gives it; those still in memory are left out.
+
+        Args:
+            wanted: Which.
+            after: Where the page before ended.
+            limit: Most rows.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        rows = self._read(page_query(wanted, after, limit))
+        said: dict[str, list[dict[str, Any]]] = {row["id"]: [] for row in rows}
+        for item in self._read(feedback_query(list(said))) if rows else ():
+            said[item["prediction_id"]].append(item | {"key_id": item["key_id"] or None})
+        return [row | {"feedback": said[row["id"]]} for row in rows]
+
+    def unjudged(self, *, task: str, limit: int = 2000) -> list[Unjudged]:
+        """The task's latest answers of which nobody has said anything, newest first.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        return [unjudged(row) for row in self._read(unjudged_query(task, limit))]
 
     def recent(
         self,

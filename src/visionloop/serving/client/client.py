@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -24,6 +25,7 @@ from visionloop.serving.schema import (
     StoredPrediction,
     TaskAnswer,
 )
+from visionloop.serving.schema_review import ChangeAnswer, HistoryAnswer, PredictionsAnswer, QueueAnswer
 
 Shape = TypeVar("Shape", bound=BaseModel)
 
@@ -262,7 +264,68 @@ class Client:
         """An earlier prediction with its feedback."""
         return self._send("GET", f"/v1/predictions/{id_}", StoredPrediction)
 
+    def predictions(
+        self,
+        *,
+        task: str | None = None,
+        class_name: str | None = None,
+        min_confidence: float | None = None,
+        max_confidence: float | None = None,
+        feedback: Literal["none", "any", "right", "wrong", "corrected"] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> PredictionsAnswer:
+        """Earlier predictions that fit, newest first; `cursor` is the `next` of the page before."""
+        options = {
+            "task": task, "class": class_name, "min_confidence": min_confidence, "max_confidence": max_confidence,
+            "feedback": feedback, "since": since and since.isoformat(), "until": until and until.isoformat(),
+            "cursor": cursor, "limit": limit,
+        }  # fmt: skip
+        return self._send("GET", "/v1/predictions", PredictionsAnswer, params=_params(options))
+
+    def prediction_image(self, id_: str, *, size: int | None = None) -> bytes:
+        """The kept image of a prediction, as PNG or JPEG; with `size`, a JPEG of at most that many pixels an edge."""
+        return self._request("GET", f"/v1/predictions/{id_}/image", params=_params({"size": size})).content
+
+    def remove_feedback(self, prediction_id: str) -> None:
+        """Take back what was said of a prediction with the same key."""
+        self._request("DELETE", f"/v1/predictions/{prediction_id}/feedback")
+
+    def queue(self, task: str, *, limit: int | None = None) -> QueueAnswer:
+        """The predictions that are most useful to label."""
+        return self._send("GET", "/v1/queue", QueueAnswer, params=_params({"task": task, "limit": limit}))
+
     # -- service
+
+    def model_history(self) -> HistoryAnswer:
+        """Every registered version with its numbers, and every change of a champion."""
+        return self._send("GET", "/v1/models/history", HistoryAnswer)
+
+    def change_models(
+        self,
+        action: Literal["promote", "rollback", "canary", "shadow", "stop"],
+        model: str,
+        *,
+        version: str | None = None,
+        share: float | None = None,
+        why: str | None = None,
+        force: bool | None = None,
+    ) -> ChangeAnswer:
+        """Decide what serves; needs the role admin where keys are asked for, and takes seconds.
+
+        Args:
+            action: As `visionloop promote`, `rollback` and `deploy`.
+            model: Registered name.
+            version: Of `promote`, `canary` and `shadow`; by default the challenger.
+            share: Of the sessions, in [0, 1], that a canary answers.
+            why: Reason, for the audit.
+            force: Promote against the gate.
+        """
+        body = {"action": action, "model": model, "version": version, "share": share, "why": why, "force": force}
+        sent = {name: value for name, value in body.items() if value is not None}
+        return self._send("POST", "/v1/models/change", ChangeAnswer, json=sent, timeout=max(self._timeout_s, 200.0))
 
     def models(self) -> ModelsAnswer:
         """What serves."""

@@ -1,9 +1,10 @@
-import { useEffect, useRef, useState } from 'react';
+import { useEffect, useRef } from 'react';
 import { Button as AriaButton } from 'react-aria-components';
 import { useTranslation } from 'react-i18next';
 
 import { Button } from '../../components/Button';
-import { Icon } from '../../components/Icon';
+import { DropArea } from '../../components/DropArea';
+import { useDropped } from '../../lib/useDropped';
 import styles from './AddPictures.module.css';
 import digit from './samples/digit.png';
 import scene1 from './samples/scene-1.jpg';
@@ -28,21 +29,14 @@ export function AddPictures({ onFiles, onPhoto, onSample }: AddPicturesProps) {
   const { t } = useTranslation();
   return (
     <div className={styles.add}>
-      <div className={styles.drop}>
-        <span className={styles.icon}>
-          <Icon name="image" size={32} />
-        </span>
-        <h2>{t('try.drop_title')}</h2>
-        <p>{t('try.drop_text')}</p>
-        <div className={styles.actions}>
-          <Button kind="primary" icon="upload" onPress={onFiles}>
-            {t('try.choose')}
-          </Button>
-          <Button icon="camera" onPress={onPhoto}>
-            {t('try.photo')}
-          </Button>
-        </div>
-      </div>
+      <DropArea icon="image" title={t('try.drop_title')} text={t('try.drop_text')}>
+        <Button kind="primary" icon="upload" onPress={onFiles}>
+          {t('try.choose')}
+        </Button>
+        <Button icon="camera" onPress={onPhoto}>
+          {t('try.photo')}
+        </Button>
+      </DropArea>
       <section className={styles.samples} aria-labelledby="samples">
         <h2 id="samples">{t('try.samples')}</h2>
         <ul>
@@ -70,51 +64,17 @@ async function sample(url: string, name: string): Promise<File> {
 
 /** Files dropped anywhere or pasted; returns whether some are held over the page. */
 export function useDrop(onFiles: (files: File[]) => void): boolean {
-  const [isDragging, setDragging] = useState(false);
   const latest = useRef(onFiles);
   useEffect(() => {
     latest.current = onFiles;
   });
   useEffect(() => {
-    // Each element that the pointer passes tells of entering and leaving.
-    let depth = 0;
-    const carriesFiles = (event: DragEvent) => event.dataTransfer?.types.includes('Files') ?? false;
-    const enter = (event: DragEvent) => {
-      if (!carriesFiles(event)) return;
-      depth += 1;
-      setDragging(true);
-    };
-    const leave = (event: DragEvent) => {
-      if (!carriesFiles(event)) return;
-      depth = Math.max(0, depth - 1);
-      if (depth === 0) setDragging(false);
-    };
-    const over = (event: DragEvent) => {
-      if (carriesFiles(event)) event.preventDefault();
-    };
-    const drop = (event: DragEvent) => {
-      depth = 0;
-      setDragging(false);
-      if (!carriesFiles(event)) return;
-      event.preventDefault();
-      latest.current([...(event.dataTransfer?.files ?? [])]);
-    };
     const paste = (event: ClipboardEvent) => {
       const files = [...(event.clipboardData?.files ?? [])];
       if (files.length > 0) latest.current(files);
     };
-    window.addEventListener('dragenter', enter);
-    window.addEventListener('dragleave', leave);
-    window.addEventListener('dragover', over);
-    window.addEventListener('drop', drop);
     window.addEventListener('paste', paste);
-    return () => {
-      window.removeEventListener('dragenter', enter);
-      window.removeEventListener('dragleave', leave);
-      window.removeEventListener('dragover', over);
-      window.removeEventListener('drop', drop);
-      window.removeEventListener('paste', paste);
-    };
+    return () => window.removeEventListener('paste', paste);
   }, []);
-  return isDragging;
+  return useDropped((transfer) => onFiles([...transfer.files]));
 }

@@ -4,6 +4,7 @@ import { useTranslation } from 'react-i18next';
 import { useModels } from '../../api/client';
 import { ApiProblem } from '../../api/problem';
 import { Button, IconButton } from '../../components/Button';
+import { DropVeil } from '../../components/DropArea';
 import { EmptyState } from '../../components/EmptyState';
 import { PageHead } from '../../components/PageHead';
 import { ProblemMessage } from '../../components/ProblemMessage';
@@ -70,7 +71,7 @@ export default function TryPanel() {
           target.value = ''; // the same file may be chosen again
         }}
       />
-      {isDragging && <div className={styles.dropping}>{t('try.drop_now')}</div>}
+      {isDragging && <DropVeil text={t('try.drop_now')} />}
 
       {problem && (
         <div className={styles.problem}>

@@ -1,0 +1,54 @@
+"""A request's body as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from starlette.requests import Request
+
+from visionloop.serving.problems import Problem
+from visionloop.serving.refusals import body_too_large, body_too_slow, unsupported_media_type
+
+_MAX_BYTES = 256 * 1024
+
+
+async def read_json(request: Request, timeout_s: float) -> Any:
+    """The body, parsed.
+
+    Args:
+        request: Of at most 256 KiB.
+        timeout_s: Seconds within which the body must have arrived.
+
+    Raises:
+        Problem: another media type, too large, too slow, or not JSON.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            body = await _read(request)
+    except TimeoutError:
+        raise body_too_slow(timeout_s, "try again over a faster connection") from None
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise Problem(
+            400,
+            "malformed_json",
+            "the body is not JSON",
+            where="request body",
+            expected="a JSON object in UTF-8",
+            action="correct the body",
+        ) from None
+
+
+async def _read(request: Request) -> bytes:
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise unsupported_media_type(media_type, "application/json", "send the body as JSON")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_BYTES:
+            raise body_too_large(_MAX_BYTES, "request", "send less")
+    return bytes(body)

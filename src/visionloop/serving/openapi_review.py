@@ -1,0 +1,129 @@
+"""The part of the OpenAPI document about checking predictions, and about deciding what serves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from visionloop.serving import codes
+from visionloop.serving import openapi_parts as parts
+from visionloop.serving.examples_review import CHANGE_BODIES
+from visionloop.serving.openapi_parts import Option
+
+_SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+_MOMENT = {"type": "string", "format": "date-time"}
+_TEXT = {"type": "string"}
+
+
+def review_paths() -> dict[str, Any]:
+    """Operations by path."""
+    return {
+        "/v1/predictions": {"get": _page()},
+        "/v1/predictions/{id}/image": {"get": _image()},
+        "/v1/predictions/{id}/feedback": {"delete": _removal()},
+        "/v1/queue": {"get": _queue()},
+        "/v1/models/history": {
+            "get": {
+                **parts.operation(
+                    "history",
+                    "Service",
+                    "predict",
+                    "See every registered version, and every change of a champion",
+                    parts.answer("HistoryAnswer", "history"),
+                ),
+                "description": "As of the registry's latest change; empty before the first. What serves: `/v1/models`.",
+            }
+        },
+        "/v1/models/change": {"post": _change()},
+    }
+
+
+def _page() -> dict[str, Any]:
+    operation = parts.operation(
+        "predictions",
+        "Feedback",
+        "feedback",
+        "Look through earlier predictions",
+        parts.answer("PredictionsAnswer", "predictions"),
+        codes.OPTION,
+        codes.KEPT,
+    )
+    states = ["none", "any", "right", "wrong", "corrected"]
+    options = [
+        Option("task", _TEXT, "Of this task."),
+        Option("class", _TEXT, "With this most confident class."),
+        Option("min_confidence", _SHARE, "Least confidence; leaves out what found nothing, as does the next."),
+        Option("max_confidence", _SHARE, "Highest confidence."),
+        Option("feedback", {"type": "string", "enum": states}, "What was said of it."),
+        Option("since", _MOMENT, "Earliest (ISO 8601 with a zone), included."),
+        Option("until", _MOMENT, "Latest, excluded."),
+        Option("cursor", _TEXT, "The `next` of the page before."),
+        Option("limit", {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}, "Most on a page."),
+    ]
+    return {**operation, "parameters": parts.parameters(options)}
+
+
+def _image() -> dict[str, Any]:
+    operation = parts.operation(
+        "prediction_image",
+        "Feedback",
+        "feedback",
+        "Fetch the kept image of a prediction",
+        {"image/png": {"schema": parts.BINARY}, "image/jpeg": {"schema": parts.BINARY}},
+        codes.OPTION,
+        codes.STORE,
+        codes.PICTURE,
+    )
+    size = {"type": "integer", "minimum": 16, "maximum": 4096}
+    options = [Option("size", size, "Longest edge of a smaller one, in pixels; by default as it was kept.")]
+    return {**operation, "parameters": [parts.ID, *parts.parameters(options)]}
+
+
+def _removal() -> dict[str, Any]:
+    operation = parts.operation(
+        "remove_feedback", "Feedback", "feedback", "Take back what was said with the same key", {}, codes.KEPT
+    )
+    del operation["responses"]["200"]
+    gone = {"description": "Nothing is said of it with this key (any more)."}
+    operation["responses"] = {"204": gone, **operation["responses"]}
+    return {**operation, "parameters": [parts.ID]}
+
+
+def _queue() -> dict[str, Any]:
+    operation = parts.operation(
+        "queue",
+        "Feedback",
+        "feedback",
+        "See which predictions are most useful to label",
+        parts.answer("QueueAnswer", "queue"),
+        codes.OPTION,
+        codes.KEPT,
+    )
+    operation["description"] = (
+        "Among the latest 2,000 without feedback whose image is kept: those of which the model was least sure (margin "
+        "of the two best classes; of boxes, the score nearest to a half) or a shadow answered otherwise. Every fifth "
+        "is drawn by chance: it finds what the model is sure of and wrong about."
+    )
+    limit = {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
+    task = {"name": "task", "in": "query", "required": True, "schema": _TEXT, "description": "Of this task."}
+    return {**operation, "parameters": [task, *parts.parameters([Option("limit", limit, "Most predictions.")])]}
+
+
+def _change() -> dict[str, Any]:
+    operation = parts.operation(
+        "change_models",
+        "Service",
+        "admin",
+        "Promote, roll back, or try a version",
+        parts.answer("ChangeAnswer", "change_models"),
+        codes.JSON_BODY,
+        codes.CHANGE,
+    )
+    body = {"schema": {"$ref": parts.REF.format(model="ChangeBody")}, "examples": CHANGE_BODIES}
+    return {
+        **operation,
+        "description": (
+            "As `visionloop promote`, `rollback` and `deploy`, with the same checks and audit; answered when it is "
+            "done, which takes seconds. Needs the registry beside the service. Workers follow within `serving.poll_s`."
+        ),
+        "requestBody": {"required": True, "description": "What shall serve.", "content": {parts.JSON: body}},
+    }

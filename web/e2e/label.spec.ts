@@ -1,0 +1,167 @@
+import type { APIRequestContext, Page } from '@playwright/test';
+
+import { expect, picture, png, test, violations } from './fixtures';
+
+interface Stored {
+  id: string;
+  width: number;
+  top_class: string | null;
+  feedback: { verdict: string; label: string | { class: string; box_xyxy: number[] }[] | null }[];
+}
+
+const SIZE = { width: 200, height: 100 };
+let seed = 500;
+
+/** Ask about pictures nobody has seen, and wait until they are among the stored ones. */
+async function ask(request: APIRequestContext, verb: string, count: number): Promise<string[]> {
+  const ids: string[] = [];
+  for (let number = 0; number < count; number += 1) {
+    const answer = await request.post(`/v1/${verb}`, { multipart: { image: png(SIZE.width, SIZE.height, (seed += 1)) } });
+    ids.push(((await answer.json()) as { predictions: { id: string }[] }).predictions[0]?.id ?? '');
+  }
+  const task = verb === 'detect' ? 'detection' : 'classification';
+  await expect
+    .poll(async () => {
+      const page = await request.get('/v1/predictions', { params: { task, feedback: 'none', limit: '200' } });
+      const found = ((await page.json()) as { predictions: { id: string; has_image: boolean }[] }).predictions;
+      return ids.every((id) => found.some((item) => item.id === id && item.has_image));
+    })
+    .toBe(true);
+  return ids;
+}
+
+const stored = async (request: APIRequestContext, id: string) =>
+  (await (await request.get(`/v1/predictions/${id}`)).json()) as Stored;
+
+async function open(page: Page, task: string) {
+  await page.goto('/label');
+  await page.getByRole('radio', { name: task }).click();
+  await page.getByRole('radio', { name: 'Latest' }).click();
+  await expect(page.getByText(/^1 of \d+$/)).toBeVisible();
+}
+
+const said = (page: Page) => page.getByTestId('said');
+const boxes = (page: Page) => page.getByRole('list', { name: 'Boxes' }).getByRole('listitem');
+
+/** Where a point of the image lies on the screen, as the stage fits it. */
+async function onScreen(page: Page) {
+  const stage = await page.getByRole('application').boundingBox();
+  if (!stage) throw new Error('no stage');
+  const scale = Math.min((stage.width - 32) / SIZE.width, (stage.height - 32) / SIZE.height, 24);
+  const left = stage.x + (stage.width - SIZE.width * scale) / 2;
+  const top = stage.y + (stage.height - SIZE.height * scale) / 2;
+  return (x: number, y: number) => ({ x: left + x * scale, y: top + y * scale });
+}
+
+test('classes are chosen with number keys, and taken back', async ({ page, request }) => {
+  const [older = '', newer = ''] = await ask(request, 'classify', 2);
+  const answered = (await stored(request, newer)).top_class ?? '';
+  const other = ['blue', 'green', 'red'].find((name) => name !== answered) ?? '';
+  await open(page, 'Classification');
+  await expect(page.getByText(new RegExp(`The model says ${answered}, \\d+% sure`))).toBeVisible();
+  await expect(page.getByRole('application', { name: `answered with ${answered}` })).toBeVisible();
+  const choice = page.getByRole('group', { name: 'Classes' }).getByRole('button', { name: other });
+  await page.keyboard.press((await choice.getAttribute('aria-keyshortcuts')) ?? '');
+  await expect(said(page)).toHaveText(`Saved: ${other}.`);
+  await expect(page.getByText(/^2 of/)).toBeVisible();
+  expect((await stored(request, newer)).feedback).toMatchObject([{ verdict: 'corrected', label: other }]);
+
+  await page.keyboard.press('u');
+  await expect(said(page)).toContainText('Taken back');
+  await expect(page.getByText(/^1 of/)).toBeVisible();
+  expect((await stored(request, newer)).feedback).toEqual([]);
+
+  await page.keyboard.press('Enter');
+  await expect(said(page)).toHaveText('Saved: it was right.');
+  expect((await stored(request, newer)).feedback).toMatchObject([{ verdict: 'right', label: null }]);
+  await page.getByRole('button', { name: 'Wrong, none of these' }).click();
+  await expect(said(page)).toHaveText('Saved: it was wrong.');
+  expect((await stored(request, older)).feedback).toMatchObject([{ verdict: 'wrong' }]);
+
+  // With the keys off nothing happens by accident.
+  await page.getByRole('button', { name: 'Number keys' }).click();
+  await page.keyboard.press('u');
+  await expect(said(page)).toHaveText('Saved: it was wrong.');
+  await page.getByRole('radio', { name: 'Judged' }).click();
+  await expect(page.getByText('Said before: right')).toBeVisible();
+});
+
+test('boxes are drawn, moved, resized and removed with mouse and keys', async ({ page, request }) => {
+  const [id = ''] = await ask(request, 'detect', 1);
+  await open(page, 'Detection');
+  const at = await onScreen(page);
+  const drag = async (from: [number, number], to: [number, number]) => {
+    const [start, end] = [at(...from), at(...to)];
+    await page.mouse.move(start.x, start.y);
+    await page.mouse.down();
+    await page.mouse.move(end.x, end.y, { steps: 3 });
+    await page.mouse.up();
+  };
+  const before = await boxes(page).count();
+  await drag([20, 20], [80, 60]);
+  await expect(boxes(page)).toHaveCount(before + 1);
+  const made = boxes(page).last();
+  await expect(made).toContainText('20 20 80 60');
+  await page.keyboard.press('3');
+  await expect(made).toContainText('red');
+  await drag([50, 40], [60, 45]);
+  await expect(made).toContainText('30 25 90 65');
+  await drag([90, 65], [100, 75]);
+  await expect(made).toContainText('30 25 100 75');
+  await made.getByRole('button', { name: /^red/ }).focus();
+  await page.keyboard.press('ArrowLeft');
+  await expect(made).toContainText('28 25 98 75');
+  await page.keyboard.press('Shift+ArrowDown');
+  await expect(made).toContainText('28 25 98 77');
+  await page.keyboard.press('Control+z');
+  await expect(made).toContainText('28 25 98 75');
+  await page.getByRole('button', { name: 'Add a box' }).click();
+  await expect(boxes(page)).toHaveCount(before + 2);
+  await page.keyboard.press('Delete');
+  await expect(boxes(page)).toHaveCount(before + 1);
+  await picture(page, 'label-boxes');
+  await page.getByRole('button', { name: 'Save these boxes' }).click();
+  await expect(said(page)).toHaveText(/^Saved: \d+ box/);
+  const [feedback] = (await stored(request, id)).feedback;
+  const label = feedback?.label as { class: string; box_xyxy: number[] }[];
+  expect(label).toHaveLength(before + 1);
+  expect(label.at(-1)?.class).toBe('red');
+  for (const [place, value] of [28, 25, 98, 75].entries()) {
+    expect(Math.abs((label.at(-1)?.box_xyxy[place] ?? 0) - value)).toBeLessThan(1);
+  }
+});
+
+test.describe('with fingers', () => {
+  test.use({ hasTouch: true, viewport: { width: 390, height: 844 } });
+
+  test('a box is drawn', async ({ page, context, request }) => {
+    await ask(request, 'detect', 1);
+    await open(page, 'Detection');
+    const before = await boxes(page).count();
+    await page.getByRole('application').scrollIntoViewIfNeeded();
+    const at = await onScreen(page);
+    const session = await context.newCDPSession(page);
+    const touch = (type: 'touchStart' | 'touchMove' | 'touchEnd', ...points: { x: number; y: number }[]) =>
+      session.send('Input.dispatchTouchEvent', { type, touchPoints: points });
+    await touch('touchStart', at(40, 20));
+    await touch('touchMove', at(80, 50));
+    await touch('touchMove', at(120, 80));
+    await touch('touchEnd');
+    await expect(boxes(page)).toHaveCount(before + 1);
+    await expect(boxes(page).last()).toContainText('40 20 120 80');
+  });
+});
+
+test('axe finds nothing in "Correct", and nothing is cut off', async ({ page, request }) => {
+  await ask(request, 'detect', 1);
+  for (const [colorScheme, width] of [['light', 1440], ['dark', 1440], ['light', 320]] as const) {
+    await page.emulateMedia({ colorScheme });
+    await page.setViewportSize({ width, height: width === 320 ? 640 : 900 });
+    // What boxes have, classes have too.
+    await open(page, 'Detection');
+    await page.getByRole('button', { name: 'Add a box' }).click();
+    await picture(page, `label-${colorScheme}-${width}`);
+    expect(await violations(page)).toEqual([]);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
+  }
+});

@@ -1,0 +1,45 @@
+import { useTranslation } from 'react-i18next';
+
+import { classStyle } from '../../lib/colors';
+import { numberKeys } from './keys';
+import styles from './Label.module.css';
+
+interface ClassChoiceProps {
+  classes: readonly string[];
+  /** What it is now, or nothing. */
+  value: string | null;
+  /** Scores by class, where the model gave some. */
+  scores?: ReadonlyMap<string, number> | undefined;
+  hasKeys: boolean;
+  onChoose: (name: string) => void;
+}
+
+/** A button for each class, with its number key. */
+export function ClassChoice({ classes, value, scores, hasKeys, onChoose }: ClassChoiceProps) {
+  const { t, i18n } = useTranslation();
+  const percent = new Intl.NumberFormat(i18n.language, { style: 'percent' });
+  const keyOf = new Map([...numberKeys(classes)].map(([key, name]) => [name, key]));
+  return (
+    <div className={styles.choices} role="group" aria-label={t('label.classes')}>
+      {classes.map((name, index) => {
+        const key = hasKeys ? keyOf.get(name) : undefined;
+        const score = scores?.get(name);
+        return (
+          <button
+            key={name}
+            type="button"
+            className={styles.choice}
+            aria-pressed={name === value}
+            aria-keyshortcuts={key}
+            onClick={() => onChoose(name)}
+          >
+            <span className={styles.swatch} style={{ background: classStyle(index).color }} />
+            <span className={styles.name}>{name}</span>
+            {score !== undefined && <span className={styles.place}>{percent.format(score)}</span>}
+            {key !== undefined && <kbd aria-hidden="true">{key}</kbd>}
+          </button>
+        );
+      })}
+    </div>
+  );
+}

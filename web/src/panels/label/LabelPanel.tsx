@@ -1,0 +1,128 @@
+import { useQueryClient } from '@tanstack/react-query';
+import { useState } from 'react';
+import { useTranslation } from 'react-i18next';
+
+import { useModels } from '../../api/client';
+import { ApiProblem } from '../../api/problem';
+import { Button, Toggle } from '../../components/Button';
+import { EmptyState } from '../../components/EmptyState';
+import { PageHead } from '../../components/PageHead';
+import { ProblemMessage } from '../../components/ProblemMessage';
+import { Segments } from '../../components/Segments';
+import { Skeleton } from '../../components/Skeleton';
+import { keepPreference, readPreference } from '../../lib/preferences';
+import { useItems, type Source } from './items';
+import styles from './Label.module.css';
+import { Workbench } from './Workbench';
+
+const SOURCES: readonly Source[] = ['useful', 'latest', 'judged'];
+
+/** Says of stored predictions whether they were right, and what would have been. */
+export default function LabelPanel() {
+  const { t } = useTranslation();
+  const models = useModels();
+  const [choice, setChoice] = useState(() => readPreference('label.task'));
+  const [source, setSource] = useState<Source>('useful');
+  // A single key that does something gets in the way of speech input: it can be switched off (WCAG 2.1.4).
+  const [hasKeys, setKeys] = useState(() => readPreference('label.keys') !== 'off');
+  const champions = models.data?.models.filter(({ role }) => role === 'champion') ?? [];
+  const model = champions.find(({ task }) => task === choice) ?? champions[0];
+  const problem = models.error instanceof ApiProblem ? models.error : null;
+  return (
+    <>
+      <PageHead title={t('label.title')} intro={t('label.intro')}>
+        {champions.length > 1 && model && (
+          <Segments
+            label={t('label.task')}
+            value={model.task}
+            options={champions.map(({ task: id }) => ({ id, text: t(`task.${id}`, { defaultValue: id }) }))}
+            onChange={(id) => {
+              setChoice(id);
+              keepPreference('label.task', id);
+            }}
+          />
+        )}
+      </PageHead>
+      {problem && (
+        <ProblemMessage problem={problem}>
+          <div>
+            <Button small icon="retry" onPress={() => void models.refetch()}>
+              {t('app.retry')}
+            </Button>
+          </div>
+        </ProblemMessage>
+      )}
+      {models.isPending && !problem && <Skeleton height={420} />}
+      {models.data && !model && (
+        <EmptyState icon="layers" title={t('try.no_model_title')} text={t('try.no_model_text')} />
+      )}
+      {model && (
+        <div className={styles.panel}>
+          <div className={styles.bar}>
+            <Segments
+              label={t('label.source')}
+              value={source}
+              options={SOURCES.map((id) => ({ id, text: t(`label.sources.${id}`) }))}
+              onChange={setSource}
+            />
+            <Toggle
+              isSelected={hasKeys}
+              onChange={(on) => {
+                setKeys(on);
+                keepPreference('label.keys', on ? 'on' : 'off');
+              }}
+            >
+              {t('label.keys')}
+            </Toggle>
+          </div>
+          <Items
+            key={`${model.task} ${source}`}
+            task={model.task}
+            source={source}
+            classes={model.classes}
+            point={model.operating_point}
+            hasKeys={hasKeys}
+          />
+        </div>
+      )}
+    </>
+  );
+}
+
+interface ItemsProps {
+  task: string;
+  source: Source;
+  classes: readonly string[];
+  point: Readonly<Record<string, unknown>>;
+  hasKeys: boolean;
+}
+
+function Items({ task, source, ...rest }: ItemsProps) {
+  const { t } = useTranslation();
+  const queries = useQueryClient();
+  const items = useItems(task, source);
+  const again = () => void queries.resetQueries({ queryKey: ['label', task, source] });
+  if (items.error) {
+    const { error } = items;
+    return (
+      <ProblemMessage problem={error instanceof ApiProblem ? error : new ApiProblem('page_error', 0, String(error))}>
+        <div>
+          <Button small icon="retry" onPress={again}>
+            {t('app.retry')}
+          </Button>
+        </div>
+      </ProblemMessage>
+    );
+  }
+  if (!items.data) return <Skeleton height={420} />;
+  if (items.data.length === 0) {
+    return (
+      <EmptyState icon="tag" title={t('label.empty_title')} text={t(`label.empty.${source}`)}>
+        <Button small icon="retry" onPress={again}>
+          {t('label.look_again')}
+        </Button>
+      </EmptyState>
+    );
+  }
+  return <Workbench key={items.dataUpdatedAt} items={items.data} onAgain={again} {...rest} />;
+}

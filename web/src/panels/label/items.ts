@@ -1,0 +1,84 @@
+import { useQuery } from '@tanstack/react-query';
+
+import { api, asked, type Schemas } from '../../api/client';
+import { operatingPoint } from '../../lib/boxes';
+import type { LabelBox } from './boxEdit';
+
+export type Prediction = Schemas['ListedPrediction'];
+export type Source = 'useful' | 'latest' | 'judged';
+
+/** A prediction to look at. */
+export interface Item {
+  readonly prediction: Prediction;
+  readonly reason: Schemas['QueueItem']['reason'] | null;
+}
+
+const PAGE = 50;
+
+/** What to look at next, of one of the sources. */
+export function useItems(task: string, source: Source) {
+  return useQuery({
+    queryKey: ['label', task, source],
+    queryFn: () => fetchItems(task, source),
+    // Whoever works through a list does not want it to change meanwhile.
+    staleTime: Infinity,
+    gcTime: 0,
+    refetchOnWindowFocus: false,
+  });
+}
+
+async function fetchItems(task: string, source: Source): Promise<readonly Item[]> {
+  if (source === 'useful') {
+    const query = { task, limit: PAGE };
+    const queue = (await asked(() => api.GET('/v1/queue', { params: { query } }))) as Schemas['QueueAnswer'];
+    return queue.items;
+  }
+  const feedback = source === 'judged' ? 'any' : 'none';
+  const query = { task, feedback, limit: PAGE } as const;
+  const found = await asked(() => api.GET('/v1/predictions', { params: { query } }));
+  const { predictions } = found as Schemas['PredictionsAnswer'];
+  return predictions.filter(({ has_image }) => has_image).map((prediction) => ({ prediction, reason: null }));
+}
+
+/** The kept image of a prediction. */
+export function imageQuery(id: string) {
+  return {
+    queryKey: ['label', 'image', id],
+    queryFn: () =>
+      asked<Blob>(() => api.GET('/v1/predictions/{id}/image', { params: { path: { id } }, parseAs: 'blob' })),
+    staleTime: Infinity,
+    gcTime: 60_000,
+  };
+}
+
+export type Label = string | readonly LabelBox[];
+
+/** Say what is right: the answer itself, nothing the page knows (`wrong`), or a label in its place. */
+export function say(id: string, verdict: 'right' | 'wrong' | 'corrected', label: Label | null): Promise<unknown> {
+  const sent =
+    label === null || typeof label === 'string'
+      ? label
+      : label.map(({ class: name, box }) => ({ class: name, box_xyxy: rounded(box) }));
+  const body = { prediction_id: id, verdict, label: sent, note: null };
+  return asked(() => api.POST('/v1/feedback', { body }));
+}
+
+function rounded([x1, y1, x2, y2]: LabelBox['box']): [number, number, number, number] {
+  const round = (value: number) => Math.round(100 * value) / 100;
+  return [round(x1), round(y1), round(x2), round(y2)];
+}
+
+/** Say nothing of it any more. */
+export function takeBack(id: string): Promise<unknown> {
+  return asked<unknown>(() => api.DELETE('/v1/predictions/{id}/feedback', { params: { path: { id } } }));
+}
+
+/** The boxes to begin with: what was said last, else what the model found above its operating point. */
+export function firstBoxes(prediction: Prediction, point: Readonly<Record<string, unknown>> | undefined): LabelBox[] {
+  const said = prediction.feedback.findLast(({ verdict }) => verdict === 'corrected')?.label;
+  if (Array.isArray(said)) return said.map((item) => ({ class: item.class, box: item.box_xyxy }));
+  const threshold = operatingPoint(point);
+  return (prediction.result.detections ?? [])
+    .filter(({ class_id, score }) => score >= threshold(class_id))
+    .map((item) => ({ class: item.class, box: item.box_xyxy }));
+}

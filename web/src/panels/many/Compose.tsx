@@ -1,0 +1,115 @@
+import { useTranslation } from 'react-i18next';
+
+import { Button } from '../../components/Button';
+import { Card } from '../../components/Card';
+import { DropArea } from '../../components/DropArea';
+import { ProblemMessage } from '../../components/ProblemMessage';
+import { Progress } from '../../components/Progress';
+import { Segments } from '../../components/Segments';
+import type { Chosen } from './files';
+import { bytes } from './format';
+import styles from './ManyPanel.module.css';
+import type { Sending } from './store';
+
+/** Where nothing is chosen yet: every way to bring many pictures. */
+export function AddMany({ onFolder, onFiles, isEmpty }: { onFolder: () => void; onFiles: () => void; isEmpty: boolean }) {
+  const { t } = useTranslation();
+  return (
+    <DropArea
+      icon="grid"
+      title={t('many.drop_title')}
+      text={t('many.drop_text')}
+      fault={isEmpty ? t('many.no_images') : undefined}
+    >
+      <Button kind="primary" icon="upload" onPress={onFolder}>
+        {t('many.choose_folder')}
+      </Button>
+      <Button onPress={onFiles}>{t('many.choose_files')}</Button>
+    </DropArea>
+  );
+}
+
+interface ConfirmProps {
+  chosen: Chosen;
+  tasks: readonly string[];
+  task: string;
+  onTask: (task: string) => void;
+  onStart: () => void;
+  onDiscard: () => void;
+}
+
+/** What is about to be sent, and which model shall answer. */
+export function Confirm({ chosen, tasks, task, onTask, onStart, onDiscard }: ConfirmProps) {
+  const { t } = useTranslation();
+  return (
+    <Card title={chosen.name} aside={useExtent(chosen)}>
+      {tasks.length > 1 && (
+        <div className={styles.task}>
+          <span aria-hidden="true">{t('many.task')}</span>
+          <Segments
+            label={t('many.task')}
+            value={task}
+            options={tasks.map((id) => ({ id, text: t(`task.${id}`, { defaultValue: id }) }))}
+            onChange={onTask}
+          />
+        </div>
+      )}
+      <div className={styles.buttons}>
+        <Button kind="primary" icon="upload" onPress={onStart}>
+          {t('many.start')}
+        </Button>
+        <Button kind="quiet" onPress={onDiscard}>
+          {t('many.discard')}
+        </Button>
+      </div>
+    </Card>
+  );
+}
+
+interface UploadProps {
+  sending: Sending;
+  onCancel: () => void;
+  onRetry: () => void;
+  onDiscard: () => void;
+}
+
+/** How the upload stands. */
+export function Upload({ sending: { chosen, status, progress, problem }, onCancel, onRetry, onDiscard }: UploadProps) {
+  const { t } = useTranslation();
+  const goesOn = status === 'sending' || status === 'checking';
+  return (
+    <Card title={chosen.name} aside={useExtent(chosen)}>
+      {goesOn && (
+        <Progress label={t(`many.${status}`)} {...(status === 'sending' ? { value: progress } : {})} />
+      )}
+      {status === 'cancelled' && <p role="status">{t('many.upload_cancelled')}</p>}
+      {problem && <ProblemMessage problem={problem} />}
+      <div className={styles.buttons}>
+        {goesOn ? (
+          <Button small icon="close" onPress={onCancel}>
+            {t('app.cancel')}
+          </Button>
+        ) : (
+          <>
+            <Button small icon="retry" onPress={onRetry}>
+              {t('app.retry')}
+            </Button>
+            <Button small kind="quiet" onPress={onDiscard}>
+              {t('many.discard')}
+            </Button>
+          </>
+        )}
+      </div>
+    </Card>
+  );
+}
+
+/** How many images and bytes there are, and how many files are left out. */
+function useExtent({ content, bytes: size, skipped }: Chosen): string {
+  const { t, i18n } = useTranslation();
+  return [
+    content.kind === 'zip' ? t('many.archive') : t('many.images', { count: content.images.length }),
+    bytes(size, i18n.language),
+    ...(skipped > 0 ? [t('many.num_skipped', { count: skipped })] : []),
+  ].join(' · ');
+}

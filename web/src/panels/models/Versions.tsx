@@ -1,0 +1,164 @@
+import { useState } from 'react';
+import { useTranslation } from 'react-i18next';
+
+import type { Model } from '../../api/client';
+import { Button } from '../../components/Button';
+import { Card } from '../../components/Card';
+import { Compare } from './Compare';
+import { ChangeDialog, type Wanted } from './ChangeDialog';
+import { championOf, numberText, type CatalogModel, type Version } from './history';
+import styles from './Models.module.css';
+
+interface VersionsProps {
+  model: CatalogModel;
+  serving: readonly Model[];
+  onChanged: () => void;
+}
+
+/** The versions of a model, two of them side by side, and what can be done with them. */
+export function Versions({ model, serving, onChanged }: VersionsProps) {
+  const { t } = useTranslation();
+  const champion = championOf(model, serving);
+  const challenger = model.versions.find(({ version }) => version !== champion)?.version;
+  const [chosen, setChosen] = useState<readonly string[]>(() => {
+    const first = [champion, challenger].filter((version) => version !== null && version !== undefined);
+    return first.length === 2 ? first : [];
+  });
+  const [wanted, setWanted] = useState<Wanted | null>(null);
+  const [done, setDone] = useState('');
+  const beside = serving.some(({ name, role }) => name === model.model && role !== 'champion');
+  const [a, b] = chosen.map((name) => model.versions.find(({ version }) => version === name));
+  const choose = (version: string) =>
+    setChosen(chosen.includes(version) ? chosen.filter((held) => held !== version) : [...chosen, version].slice(-2));
+  return (
+    <>
+      <Card title={t('models.versions')} aside={model.model}>
+        <p role="status" className={styles.done}>
+          {done}
+        </p>
+        <ul className={styles.versions}>
+          {model.versions.map((version) => (
+            <VersionRow
+              key={version.version}
+              version={version}
+              isChampion={version.version === champion}
+              isChosen={chosen.includes(version.version)}
+              onChoose={() => choose(version.version)}
+              onWant={(action) => setWanted({ action, version })}
+            />
+          ))}
+        </ul>
+        <div className={styles.buttons} role="group" aria-label={t('models.act')}>
+          {champion !== null && model.versions.length > 1 && (
+            <Button small kind="danger" onPress={() => setWanted({ action: 'rollback', version: null })}>
+              {t('models.rollback')}
+            </Button>
+          )}
+          {beside && (
+            <Button small onPress={() => setWanted({ action: 'stop', version: null })}>
+              {t('models.stop')}
+            </Button>
+          )}
+        </div>
+      </Card>
+      {a && b ? <Compare a={a} b={b} /> : model.versions.length > 1 && <p className={styles.note}>{t('models.compare_hint')}</p>}
+      {wanted && (
+        <ChangeDialog
+          wanted={wanted}
+          model={model.model}
+          champion={champion}
+          onClose={() => setWanted(null)}
+          onDone={(summary) => {
+            setWanted(null);
+            setDone(t('models.done', { summary }));
+            onChanged();
+          }}
+        />
+      )}
+    </>
+  );
+}
+
+interface VersionRowProps {
+  version: Version;
+  isChampion: boolean;
+  isChosen: boolean;
+  onChoose: () => void;
+  onWant: (action: 'promote' | 'canary') => void;
+}
+
+function VersionRow({ version, isChampion, isChosen, onChoose, onWant }: VersionRowProps) {
+  const { t, i18n } = useTranslation();
+  const { language } = i18n;
+  const date = new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'short' });
+  const metric = version.primary_metric;
+  const value = version.metrics[metric] ?? null;
+  const interval = version.intervals[metric];
+  // One that was taken back is promoted again only by somebody who means it.
+  const isReady = version.verdict?.decision === 'promote' && !version.rolled_back;
+  return (
+    <li className={styles.version}>
+      <div className={styles.head}>
+        <h3>{t('models.version', { version: version.version })}</h3>
+        {version.aliases.map((alias) => (
+          <span key={alias} className={styles.alias} data-alias={alias}>
+            {t(`models.alias.${alias}`, { defaultValue: alias })}
+          </span>
+        ))}
+        <span className={styles.note}>{date.format(new Date(version.created))}</span>
+        {version.rolled_back && (
+          <span className={styles.warning}>
+            {t('models.rolled_back', { when: date.format(new Date(version.rolled_back)) })}
+          </span>
+        )}
+      </div>
+      <p>
+        {metric} <strong className={styles.number}>{numberText(value, language)}</strong>{' '}
+        <span className={styles.note}>
+          {interval
+            ? t('models.interval', { low: numberText(interval[0], language), high: numberText(interval[1], language) })
+            : t('models.no_interval')}
+        </span>
+      </p>
+      <Verdict version={version} />
+      <div className={styles.buttons}>
+        <label className={styles.check}>
+          <input type="checkbox" checked={isChosen} onChange={onChoose} />
+          <span aria-hidden="true">{t('models.compare')}</span>
+          <span className="visually-hidden">{t('models.select', { version: version.version })}</span>
+        </label>
+        {!isChampion && (
+          <>
+            <Button small kind={isReady ? 'primary' : 'plain'} onPress={() => onWant('promote')}>
+              {t('models.promote')}
+            </Button>
+            <Button small onPress={() => onWant('canary')}>
+              {t('models.canary')}
+            </Button>
+          </>
+        )}
+      </div>
+    </li>
+  );
+}
+
+function Verdict({ version: { verdict, dataset, dataset_hash: hash } }: { version: Version }) {
+  const { t } = useTranslation();
+  return (
+    <details className={styles.verdict}>
+      <summary>
+        {t('models.gate')}: <strong data-decision={verdict?.decision}>{t(`models.decision.${verdict?.decision ?? 'none'}`)}</strong>
+      </summary>
+      {verdict && (
+        <ul aria-label={t('models.checks')}>
+          {verdict.checks.map(({ name, passed, explanation }) => (
+            <li key={name} data-passed={passed}>
+              <strong>{t(passed ? 'models.passed' : 'models.failed')}:</strong> {explanation}
+            </li>
+          ))}
+        </ul>
+      )}
+      <p className={styles.note}>{t('models.dataset', { dataset, hash: hash.slice(0, 12) })}</p>
+    </details>
+  );
+}

@@ -1,0 +1,64 @@
+import { useQuery } from '@tanstack/react-query';
+
+import { api, asked, type Model, type Schemas } from '../../api/client';
+
+export type History = Schemas['HistoryAnswer'];
+export type CatalogModel = Schemas['CatalogModel'];
+export type Version = Schemas['VersionBody'];
+export type Change = Schemas['ChampionChangeBody'];
+export type Asked = Schemas['ChangeBody'];
+
+/** Every registered version, and every change of a champion. */
+export function useHistory() {
+  return useQuery({
+    queryKey: ['models', 'history'],
+    queryFn: async () => (await asked(() => api.GET('/v1/models/history'))) as History,
+    refetchInterval: 30_000,
+  });
+}
+
+/** Have what serves changed; a line that says what came of it. */
+export async function change(body: Asked): Promise<string> {
+  return (await asked(() => api.POST('/v1/models/change', { body }))).summary;
+}
+
+export interface MetricRow {
+  readonly name: string;
+  readonly a: number | null;
+  readonly b: number | null;
+  readonly intervalA: readonly [number, number] | null;
+  readonly intervalB: readonly [number, number] | null;
+  /** b less a; null where one is missing. */
+  readonly difference: number | null;
+}
+
+/** The metrics of two versions side by side, the primary one first, then by name. */
+export function compared(a: Version, b: Version): MetricRow[] {
+  const names = [...new Set([...Object.keys(a.metrics), ...Object.keys(b.metrics)])].sort();
+  const first = b.primary_metric;
+  const ordered = names.includes(first) ? [first, ...names.filter((name) => name !== first)] : names;
+  return ordered.map((name) => {
+    const [valueA, valueB] = [a.metrics[name] ?? null, b.metrics[name] ?? null];
+    return {
+      name,
+      a: valueA,
+      b: valueB,
+      intervalA: a.intervals[name] ?? null,
+      intervalB: b.intervals[name] ?? null,
+      difference: valueA === null || valueB === null ? null : valueB - valueA,
+    };
+  });
+}
+
+/** The champion of a model, by its alias or else by what serves. */
+export function championOf(model: CatalogModel, serving: readonly Model[]): string | null {
+  const named = model.versions.find(({ aliases }) => aliases.includes('champion'))?.version;
+  return named ?? serving.find(({ name, role }) => name === model.model && role === 'champion')?.version ?? null;
+}
+
+/** A number as short as it stays exact enough to compare: 4 digits after the point below 10, fewer above. */
+export function numberText(value: number | null, language: string): string {
+  if (value === null) return '–';
+  const maximumFractionDigits = Math.abs(value) < 10 ? 4 : Math.abs(value) < 1000 ? 1 : 0;
+  return new Intl.NumberFormat(language, { maximumFractionDigits }).format(value);
+}
