@@ -83,6 +83,7 @@ def test_each_trigger(found: Decision, name: str) -> None:
         decide(report=drift(None)),
         decide(report=drift(task="detection")),
         decide(report=drift(hours_ago=25)),
+        decide(report=drift(hours_ago=2), history=[ended(1)], cooldown_hours=0.0),
         decide(report=drift(), drift=False),
         decide(right=[False] * 29),
         decide(right=[True] * 25 + [False] * 10),

@@ -88,7 +88,7 @@ def look(
     last = history[-1] if history else None
     signals = (
         _schedule(settings, now, last),
-        _drift(settings, task, now, drift),
+        _drift(settings, task, now, drift, last),
         _accuracy(settings, right),
         _labels(settings, new_labels),
     )
@@ -138,12 +138,14 @@ def _schedule(settings: TriggerSettings, now: datetime, last: Ended | None) -> S
     )
 
 
-def _drift(settings: TriggerSettings, task: str, now: datetime, drift: DriftFile | None) -> Signal:
+def _drift(settings: TriggerSettings, task: str, now: datetime, drift: DriftFile | None, last: Ended | None) -> Signal:
     if not settings.drift or drift is None:
         return Signal(name="drift", fired=False, text="not looked at" if not settings.drift else "no report")
     age = now - drift.created_at
     if age > timedelta(hours=settings.drift_max_age_hours):
         return Signal(name="drift", fired=False, text=f"the report is {_span(age)} old")
+    if last is not None and drift.created_at < last.ended_at <= now:
+        return Signal(name="drift", fired=False, text="the report is older than the last retraining")
     found = [item for item in drift.observations if item.name == "drift" and item.label == task]
     critical = [item for item in found if item.severity == "critical"]
     if critical:
