@@ -18,7 +18,7 @@ export BENTOML_DO_NOT_TRACK := True
 export PYTHONUNBUFFERED := 1
 export PYTHONWARNINGS := ignore::DeprecationWarning,ignore::FutureWarning
 
-.PHONY: help demo test lint format bench serve mlflow web browser lock clean install
+.PHONY: help demo test lint format bench drill serve mlflow web browser lock clean install
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ format: $(STAMP) ## mend what can be mended by itself
 
 bench: $(STAMP) ## every benchmark; figures are printed beside their baselines
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; python "$$file"; done
+
+drill: $(STAMP) ## a model decays against the real service, and the loop has to close (5 minutes)
+	@visionloop drill
 
 serve: $(STAMP) $(PAGE) ## the promoted models over HTTP, on http://127.0.0.1:3000
 	@visionloop serve

@@ -176,12 +176,14 @@ def _acts(workspace: Workspace, world: World, drill: Drill, sink: Sink, traffic:
     accuracy = _score(drill, "recovered", traffic.burst(unseen))
     timeline.expect("recovered", accuracy >= plan.recovered, f"accuracy {accuracy:.3f} on scans it has not seen")
 
-    before = _champion(workspace)
+    before = _deployed(workspace)
     workspace.stage(
         "run", f"task={TASK}", "training.max_epochs=1", "training.learning_rate=1e-7", "build=bad", "reports=bad"
     )
-    timeline.expect("bad model refused", _champion(workspace) == before, f"version {before} is still the champion")
-    workspace.visionloop("rollback", TASK)
+    timeline.expect(
+        "bad model refused", _deployed(workspace) == before, f"version {before['version']} is still the champion"
+    )
+    workspace.visionloop("rollback", _deployed(workspace)["model"])
     first = _until_serves(workspace, lambda version: version == answers[0].version)
     timeline.expect("rollback", first is not None, f"version {answers[0].version} answers again")
     timeline.expect("every request answered", not traffic.failures, f"{len(traffic.answers):,} answers")
@@ -227,9 +229,11 @@ def _serving(workspace: Workspace) -> set[str]:
         return {model.version for _ in range(8) for model in client.models().models if model.role == "champion"}
 
 
-def _champion(workspace: Workspace) -> str:
+def _deployed(workspace: Workspace) -> dict[str, str]:
+    """The champion as the deployment pointer names it."""
     pointer = json.loads((workspace.root / "mlruns/deployment.json").read_text())
-    return str(pointer["tasks"][TASK]["champion"]["version"])
+    champion: dict[str, str] = pointer["tasks"][TASK]["champion"]
+    return champion
 
 
 def _until_serves(workspace: Workspace, wanted: Callable[[str], bool]) -> str | None:

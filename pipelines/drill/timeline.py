@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -65,12 +66,13 @@ class Timeline:
         for event in self.events:
             if event.held is not None:
                 mark = "[green]held[/]" if event.held else "[red]FAILED[/]"
-                table.add_row(f"{self.seconds(event.at):.0f} s", event.name, event.text, mark)
+                table.add_row(f"{self.seconds(event.at):.0f} s", event.name, escape(event.text), mark)
         return table
 
     def _add(self, event: Event) -> None:
         self.events.append(event)
         mark = {True: "[green]✓[/]", False: "[red]✗[/]", None: " "}[event.held]
         self.console.print(
-            f"[dim]{self.seconds(event.at):6.1f} s[/] {mark} [bold]{event.name}[/] {event.text}", highlight=False
+            f"[dim]{self.seconds(event.at):6.1f} s[/] {mark} [bold]{event.name}[/] {escape(event.text)}",
+            highlight=False,
         )

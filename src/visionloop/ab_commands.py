@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -83,19 +84,15 @@ def _lineup(tasks: dict[str, Lineup], task: str | None, where: str) -> tuple[str
 
 def _print(report: AbReport) -> None:
     level = f"{report.confidence:.0%}"
-    rows = [
-        ("", f"version {report.first.version}", f"version {report.second.version}"),
-        *(
-            (title, show(report.first), show(report.second))
-            for title, show in (
-                ("images answered", lambda arm: f"{arm.answers:,}"),
-                ("judged by people", lambda arm: f"{arm.judged.trials:,}"),
-                ("of these right", lambda arm: _share(arm.accuracy(report.confidence))),
-                ("latency, median", lambda arm: _milliseconds(arm.p50_ms)),
-                ("latency, 95th percentile", lambda arm: _milliseconds(arm.p95_ms)),
-            )
-        ),
+    rows = [("", f"version {report.first.version}", f"version {report.second.version}")]
+    shown: list[tuple[str, Callable[[Arm], str]]] = [
+        ("images answered", lambda arm: f"{arm.answers:,}"),
+        ("judged by people", lambda arm: f"{arm.judged.trials:,}"),
+        ("of these right", lambda arm: _share(arm.accuracy(report.confidence))),
+        ("latency, median", lambda arm: _milliseconds(arm.p50_ms)),
+        ("latency, 95th percentile", lambda arm: _milliseconds(arm.p95_ms)),
     ]
+    rows += [(title, show(report.first), show(report.second)) for title, show in shown]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     click.echo(f"{report.task} since {report.since:%Y-%m-%d %H:%M} UTC\n")
     for row in rows:

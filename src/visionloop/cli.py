@@ -17,7 +17,7 @@ from visionloop.ab_commands import ab
 from visionloop.alert_commands import alerts
 from visionloop.core.errors import ImageError, RegistryError, VisionloopError
 from visionloop.drift_commands import drift
-from visionloop.retrain_commands import retrain, schedule
+from visionloop.retrain_commands import drill, retrain, schedule
 
 if TYPE_CHECKING:
     from visionloop.registry.settings import RegistrySettings
@@ -317,6 +317,7 @@ main.add_command(alerts)
 main.add_command(retrain)
 main.add_command(schedule)
 main.add_command(drift)
+main.add_command(drill)
 
 
 @main.group()

@@ -1,4 +1,4 @@
-"""`visionloop retrain` and `visionloop schedule`."""
+"""`visionloop retrain`, `visionloop schedule` and `visionloop drill`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,21 @@ if TYPE_CHECKING:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def retrain(arguments: tuple[str, ...]) -> None:
     """Make feedback into labels, a dataset version, a model; the gate decides. --help says more."""
+    _become("pipelines.retrain", arguments)
+
+
+@click.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def drill(arguments: tuple[str, ...]) -> None:
+    """Prove that the loop closes: let a model decay in a folder apart, and watch it be replaced. --help says more."""
+    _become("pipelines.drill", arguments)
+
+
+def _become(module: str, arguments: tuple[str, ...]) -> None:
     # The stages are the project's own scripts; the process becomes theirs, so that signals reach the work.
     _require_project()
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "pipelines.retrain", *arguments])
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
 
 
 def _require_project() -> None:

@@ -81,8 +81,10 @@ class Administration:
 
 
 async def _ask_registry(asked: dict[str, Any]) -> dict[str, Any]:
-    pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "visionloop.registrar", **pipes)
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "visionloop.registrar", stdin=pipe, stdout=pipe, stderr=pipe
+    )
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             told, log = await process.communicate(json.dumps(asked).encode())
