@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 import urllib.request
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.serving.conftest import encoded, variant
-from tests.serving.live import Server, serving
+from tests.serving.live import Server, serving, wait_for
 from visionloop.artifact import deployment
 from visionloop.artifact.deployment import Lineup
 from visionloop.serving.client import ApiError, Client
@@ -42,6 +43,21 @@ def test_the_client_gets_every_kind_of_answer(server: Server, tmp_path: Path) ->
         assert (refused.value.status, refused.value.code) == (415, "image_unsupported_format")
     with Client("http://127.0.0.1:9") as nobody, pytest.raises(ApiError, match="no answer"):
         nobody.models()
+
+
+@pytest.mark.slow
+def test_a_request_is_a_line_of_json_in_the_log(server: Server) -> None:
+    with Client(server.url) as client:
+        wanted = client.classify(encoded()).request_id
+
+    def lines() -> list[dict[str, object]]:
+        text = (server.folder / "log").read_text()
+        return [json.loads(line) for line in text.splitlines() if wanted in line]
+
+    wait_for(lines, "a line about the request")
+    [line] = lines()
+    assert (line["event"], line["level"], line["status"], line["method"]) == ("request", "info", 200, "POST")
+    assert {"at", "route", "ms"} <= line.keys()
 
 
 @pytest.mark.slow

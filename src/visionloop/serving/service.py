@@ -11,6 +11,7 @@ import gc
 import bentoml
 
 from visionloop.serving.front import Front, load_settings, open_api, project_root
+from visionloop.serving.log import start_log
 
 _ROOT = project_root()
 _SETTINGS = load_settings(_ROOT)
@@ -38,6 +39,7 @@ class VisionLoop:
     """Serves what the deployment pointer names."""
 
     def __init__(self) -> None:
+        start_log(_SETTINGS.log_level)
         # An exception here would make BentoML start the worker again for ever; without models it says 503.
         self._api = open_api(_SETTINGS, _ROOT)
         self._api.start()

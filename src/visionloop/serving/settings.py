@@ -7,6 +7,7 @@ from pydantic import Field
 from visionloop.artifact.runtimes import RuntimeSettings
 from visionloop.core.settings import Settings
 from visionloop.monitoring.settings import StoreSettings
+from visionloop.serving.log import LogLevel
 
 
 class UploadSettings(Settings):
@@ -125,6 +126,9 @@ class ServingSettings(Settings):
     """Seconds between looks at the pointer."""
     drain_s: float = Field(default=2.0, ge=0, le=300)
     """Seconds a stopping worker says it is not ready while it still answers, so that balancers turn away first."""
+    log_level: LogLevel = "info"
+    """Least serious lines that a worker writes to standard error, as JSON: with `info` each request is one, with
+    `warning` only those answered with 500 and above."""
     runtime: RuntimeSettings = RuntimeSettings(threads=1)
     """Engine of every worker; with one thread each, workers do not fight for cores."""
     upload: UploadSettings = UploadSettings()
