@@ -30,7 +30,7 @@ demo: $(STAMP) $(PAGE) ## from nothing to promoted models of both tasks, on the 
 	@python -m pipelines.summary
 
 test: $(STAMP) $(PAGE) browser ## the whole test suite
-	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
+	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP) ## style, types, import contracts
 	@ruff check .

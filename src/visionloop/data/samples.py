@@ -15,15 +15,16 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from visionloop.core import files
 from visionloop.core.errors import DataError
 from visionloop.core.images import ImageArray, decode_image
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -108,31 +109,35 @@ def classes_hash(classes: Sequence[str]) -> str:
     return files.hash_json(list(classes))
 
 
-_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("path", pa.string()),
-        ("sha256", pa.string()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("group", pa.string()),
-        ("split", pa.string()),
-        (
-            "objects",
-            pa.list_(
-                pa.struct(
-                    [
-                        ("class_id", pa.int32()),
-                        ("box_xyxy", pa.list_(pa.float32())),
-                        ("flags", pa.list_(pa.string())),
-                    ]
-                )
+@cache
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("path", pa.string()),
+            ("sha256", pa.string()),
+            ("width", pa.int32()),
+            ("height", pa.int32()),
+            ("group", pa.string()),
+            ("split", pa.string()),
+            (
+                "objects",
+                pa.list_(
+                    pa.struct(
+                        [
+                            ("class_id", pa.int32()),
+                            ("box_xyxy", pa.list_(pa.float32())),
+                            ("flags", pa.list_(pa.string())),
+                        ]
+                    )
+                ),
             ),
-        ),
-        ("flags", pa.list_(pa.string())),
-        ("source_record", pa.string()),
-    ]
-)
+            ("flags", pa.list_(pa.string())),
+            ("source_record", pa.string()),
+        ]
+    )
 
 
 class Dataset:
@@ -171,7 +176,9 @@ class Dataset:
 
     def iter_samples(self, split: Split | None = None) -> Iterator[Sample]:
         """Samples in order of id, of one split or of all, a batch of rows in memory at a time."""
-        table = pq.ParquetFile(self.root / "samples.parquet")
+        from pyarrow import parquet
+
+        table = parquet.ParquetFile(self.root / "samples.parquet")
         for batch in table.iter_batches(batch_size=_BATCH_ROWS):
             for row in batch.to_pylist():
                 if split is None or row["split"] == split:
@@ -207,11 +214,14 @@ def write_dataset(
     Returns:
         The description as written.
     """
+    import pyarrow as pa
+    from pyarrow import parquet
+
     split_counts: Counter[str] = Counter()
     class_counts: dict[str, Counter[str]] = {name: Counter() for name in classes}
     digest = hashlib.sha256(files.hash_json(list(classes)).encode())
     rows: list[dict[str, Any]] = []
-    with pq.ParquetWriter(root / "samples.parquet", _SCHEMA, compression="zstd") as writer:
+    with parquet.ParquetWriter(root / "samples.parquet", _schema(), compression="zstd") as writer:
         for sample in samples:
             row = _to_row(sample)
             rows.append(row)
@@ -222,10 +232,10 @@ def write_dataset(
                 files.hash_json({key: value for key, value in row.items() if key != "source_record"}).encode()
             )
             if len(rows) == _BATCH_ROWS:
-                writer.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA))
+                writer.write_table(pa.Table.from_pylist(rows, schema=_schema()))
                 rows.clear()
         if rows:
-            writer.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA))
+            writer.write_table(pa.Table.from_pylist(rows, schema=_schema()))
     info = DatasetInfo(
         name=name,
         classes=tuple(classes),
