@@ -45,8 +45,8 @@ def write_report(drill: Drill, path: Path) -> None:
     report = Report(
         kind="Drill",
         title="The loop closes" if timeline.held else "The loop does not close",
-        subtitle="A model of handwritten digits meets scans unlike those it learned from; everything that follows was "
-        "done by the program itself, against the real service.",
+        subtitle="A model of handwritten digits meets scans unlike those it learned from. What follows was done by the "
+        "program's own commands against the real service; the labels are the known truth.",
         facts=[
             ("held", f"{held} of {expected}"),
             ("took", f"{total:.0f} s"),
@@ -57,7 +57,7 @@ def write_report(drill: Drill, path: Path) -> None:
         sections=[
             Section(
                 title="Timeline",
-                text=f"Each line is a version's accuracy, over {_ROLLING} answers.",
+                text=f"Accuracy over the latest {_ROLLING} answers, in the colour of the version that gave the latest.",
                 figures=[
                     Picture(
                         png_bytes=_timeline(drill),
