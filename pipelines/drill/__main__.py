@@ -29,7 +29,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         "works. In a folder of its own: nothing of the project is touched.",
         epilog="exit status: 0 everything held, 1 something did not",
     )
-    parser.add_argument("--short", action="store_true", help="fewer images and epochs: the loop, not the accuracy")
     parser.add_argument("--out", type=Path, default=REPORT, help=f"the report ({REPORT} by default)")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="work in this empty folder, and keep it")
     arguments = parser.parse_args(argv)
@@ -37,11 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         console = Console()
-        plan = Plan.short() if arguments.short else Plan()
         with tempfile.TemporaryDirectory(prefix="visionloop-drill-") as temporary:
             root = arguments.keep or Path(temporary)
             root.mkdir(parents=True, exist_ok=True)
-            drill = play(root, plan, console)
+            drill = play(root, Plan(), console)
         write_report(drill, arguments.out)
         console.print(drill.timeline.table())
         console.print(f"report: {arguments.out}")
