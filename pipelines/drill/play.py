@@ -82,7 +82,7 @@ def play(root: Path, plan: Plan, console: Console) -> Drill:
     """
     with Sink() as sink:
         timeline = Timeline(console)
-        workspace = Workspace(root, sink_url=sink.url, settings=_settings(plan, sink.url))
+        workspace = Workspace(root, _settings(plan, sink.url))
         world = World()
         _first_model(workspace, world, timeline)
         with workspace.service(), Traffic(workspace.url) as traffic:
@@ -102,12 +102,12 @@ def _settings(plan: Plan, sink_url: str) -> dict[str, Any]:
         "monitoring": {
             "drift": {"window_images": plan.window},
             "alerts": {
-                # The drill has no outside: other rules would speak of this machine's disk and memory.
+                # At once: the drill cannot wait until an alert has lasted. The other rules stand as they are.
                 "rules": {"drift": {"for_s": 0, "clear_s": 0}},
                 "channels": {"sink": {"url": sink_url}},
             },
         },
-        # An hour's drill cannot wait for a day's schedule: what starts the job here is drift alone.
+        # What starts the job here is drift alone.
         "retraining": {"triggers": {"every_days": None, "new_labels": None, "accuracy": None, "cooldown_hours": 0.0}},
     }
 
@@ -130,7 +130,7 @@ def _acts(workspace: Workspace, world: World, drill: Drill, sink: Sink, traffic:
     status, _ = workspace.visionloop("drift", expect=(0, 3))
     timeline.expect("no false alarm", status == 0, "drift check of normal traffic")
     workspace.visionloop("alerts", "check", expect=(0, 3))
-    timeline.expect("silence", not sink.titled("drift"), "nobody was told of anything")
+    timeline.expect("silence", not sink.titled("drift"), "nobody was told of drift")
 
     decayed = world.decayed("field", rng, times=plan.times, favour=("1", "7"))
     drill.pictures["decayed"] = decayed[:20]
@@ -153,7 +153,7 @@ def _acts(workspace: Workspace, world: World, drill: Drill, sink: Sink, traffic:
     timeline.note("labels", f"{len(chosen)} images labelled: half the least sure, half at random")
 
     unseen = world.decayed("later", rng, times=1, favour=())
-    swaps_before = len(traffic.failures)
+    failed_before = len(traffic.failures)
     with Trickle(traffic, unseen, per_second=10.0):
         began = datetime.now(UTC)
         _, said = workspace.visionloop("retrain", "--task", TASK)
@@ -165,7 +165,7 @@ def _acts(workspace: Workspace, world: World, drill: Drill, sink: Sink, traffic:
         timeline.expect("promoted", state["outcome"] == "promoted", f"after {_since(began):.0f} s: {state['outcome']}")
         second = _until_serves(workspace, lambda version: version != answers[0].version)
         timeline.expect("hot swap", second is not None, f"version {second} answers")
-    failed = len(traffic.failures) - swaps_before
+    failed = len(traffic.failures) - failed_before
     timeline.expect("no failed request", failed == 0, f"{failed} of the requests while it was trained and swapped")
 
     accuracy = _score(drill, "recovered", traffic.burst(unseen))

@@ -39,14 +39,13 @@ class Timeline:
         """Since the start."""
         return (at - self.start).total_seconds()
 
-    def note(self, name: str, text: str, *, at: datetime | None = None) -> None:
+    def note(self, name: str, text: str) -> None:
         """Something happened."""
-        self._add(Event(at or datetime.now(UTC), name, text, None))
+        self._add(Event(datetime.now(UTC), name, text, None))
 
-    def expect(self, name: str, held: bool, text: str, *, at: datetime | None = None) -> bool:
-        """Something had to hold; returns whether it did."""
-        self._add(Event(at or datetime.now(UTC), name, text, held))
-        return held
+    def expect(self, name: str, held: bool, text: str) -> None:
+        """Something had to hold."""
+        self._add(Event(datetime.now(UTC), name, text, held))
 
     @property
     def failed(self) -> list[Event]:

@@ -30,12 +30,11 @@ class Workspace:
         port: Of its service.
     """
 
-    def __init__(self, root: Path, *, sink_url: str, settings: dict[str, Any]) -> None:
+    def __init__(self, root: Path, settings: dict[str, Any]) -> None:
         """Write the settings; data is the caller's.
 
         Args:
             root: An empty or new folder.
-            sink_url: Where alerts go.
             settings: What differs from the project's `conf/`, by block.
         """
         self.root = root
@@ -48,7 +47,6 @@ class Workspace:
         config.write_text(config.read_text().replace("experiment: null", "experiment: drill"))
         self._environment = os.environ | {
             "PYTHONPATH": os.pathsep.join([str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]),
-            "DRILL_SINK": sink_url,
             "BENTOML_HOME": str(root / "bentoml"),
             "BENTOML_DO_NOT_TRACK": "True",
             "MLFLOW_DISABLE_TELEMETRY": "true",

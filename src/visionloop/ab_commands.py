@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--task", help="The task; needed when several have a canary.")
-@click.option("--since", default="30d", show_default=True, help="How far back, such as 12h or 7d.")
+@click.option("--since", help="How far back, such as 12h or 7d; by default to the canary's first answer.")
 @click.option("--confidence", type=click.FloatRange(0.5, 0.999), default=0.95, show_default=True, help="Of all bounds.")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
-def ab(task: str | None, since: str, confidence: float, as_json: bool) -> None:
+def ab(task: str | None, since: str | None, confidence: float, as_json: bool) -> None:
     """Compare the champion with the canary: accuracy by feedback, latency, agreement.
 
-    The bounds of the gain hold however often they are looked at: stop as soon as they leave zero.
+    Without --since, the bounds of the gain hold however often they are looked at: stop as soon as they leave zero.
     """
     from visionloop.artifact.deployment import Deployment
     from visionloop.monitoring.ab.compare import compare
     from visionloop.monitoring.store.engine import open_engine
     from visionloop.serving.front import load_settings, project_root
 
-    start = datetime.now(UTC) - parse_duration(since, "--since")
+    start = None if since is None else datetime.now(UTC) - parse_duration(since, "--since")
     root = project_root()
     serving = load_settings(root)
     pointer = root / serving.pointer
@@ -57,7 +57,7 @@ def ab(task: str | None, since: str, confidence: float, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_plain(report), indent=2))
     else:
-        _print(report)
+        _print(report, looks="for one look" if since else "at every look")
 
 
 def _identity(variant: Variant) -> tuple[str, str]:
@@ -82,7 +82,7 @@ def _lineup(tasks: dict[str, Lineup], task: str | None, where: str) -> tuple[str
     )
 
 
-def _print(report: AbReport) -> None:
+def _print(report: AbReport, *, looks: str) -> None:
     level = f"{report.confidence:.0%}"
     rows = [("", f"version {report.first.version}", f"version {report.second.version}")]
     shown: list[tuple[str, Callable[[Arm], str]]] = [
@@ -101,7 +101,7 @@ def _print(report: AbReport) -> None:
     gain = report.gain
     told = f"{100 * gain.mean:+.1f} points" if math.isfinite(gain.mean) else "unknown: both need judged answers"
     click.echo(
-        f"gain in accuracy: {told} ({level} at every look: {100 * gain.lower:+.1f} to {100 * gain.upper:+.1f}): "
+        f"gain in accuracy: {told} ({level} {looks}: {100 * gain.lower:+.1f} to {100 * gain.upper:+.1f}): "
         f"{_VERDICTS[report.verdict].format(version=report.second.version)}"
     )
     if report.slower_ms is not None:

@@ -81,13 +81,15 @@ def share(folder: Path, task: str = "classification") -> None:
     deployment.change(folder / "mlruns/deployment.json", task, lambda _: lineup)
 
 
-def answer(store: PredictionStore, id: str, digest: str, said: list[str], *, latency_ms: float = 5.0) -> None:
+def answer(
+    store: PredictionStore, id: str, digest: str, said: list[str], *, latency_ms: float = 5.0, hours_ago: float = 1.0
+) -> None:
     """An answer and what people say of it."""
     row: dict[str, Any] = {"request_id": "r", "image_sha256": id, "width": 8, "height": 8, "image_bytes": 9}
     store.log(
         PredictionRow(
             id=id,
-            created_at=NOW - timedelta(hours=1),
+            created_at=NOW - timedelta(hours=hours_ago),
             task="classification",
             model="digits",
             version="3" if digest == OLD else "4",
@@ -136,6 +138,22 @@ def test_a_better_canary_is_called_better(store: PredictionStore, tmp_path: Path
     assert "version 4 is better" in shown
     assert "50.0% (" in shown
     assert "left out: 1 answers that people judged differently" in shown
+
+
+def test_what_the_champion_answered_before_the_canary_came_does_not_count(
+    store: PredictionStore, tmp_path: Path
+) -> None:
+    share(tmp_path)
+    answer(store, "before", OLD, ["wrong"], hours_ago=5)
+    answer(store, "first", NEW, ["right"], hours_ago=3)
+    answer(store, "after", OLD, ["right"], hours_ago=1)
+    store.close()
+    found = json.loads(run("--json").stdout)
+    assert datetime.fromisoformat(found["since"]) == NOW - timedelta(hours=3)
+    assert found["first"]["judged"] == {"successes": 1, "trials": 1}
+    longer = run("--since", "6h")
+    assert "95% for one look" in longer.output
+    assert json.loads(run("--since", "6h", "--json").stdout)["first"]["judged"] == {"successes": 1, "trials": 2}
 
 
 def test_without_feedback_nothing_is_decided(store: PredictionStore, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import numpy as np
@@ -86,7 +86,7 @@ def compare(
     task: str,
     first: tuple[str, str],
     second: tuple[str, str],
-    since: datetime,
+    since: datetime | None = None,
     confidence: float = 0.95,
 ) -> AbReport:
     """Compare two versions by what is stored since a moment.
@@ -96,10 +96,12 @@ def compare(
         task: The task.
         first: Version and digest of the one that is there.
         second: Version and digest of the one that might replace it.
-        since: Earliest answer, included. The bounds of the gain hold at all looks that share it.
+        since: Earliest answer, included; None begins with the second's first one. The bounds of the gain hold at all
+            looks that share a start, as those without one do: a start that moves along forgets what spoke against it.
         confidence: In (0, 1).
     """
     with engine.connect() as connection:
+        since = since or _first_answer(connection, task, second[1])
         arms, latencies = [], []
         for version, digest in (first, second):
             milliseconds = _latencies(connection, task, digest, since)
@@ -131,6 +133,12 @@ def compare(
         slower_ms=_slower(latencies[0], latencies[1], confidence),
         agreement=agreement,
     )
+
+
+def _first_answer(connection: sa.Connection, task: str, digest: str) -> datetime:
+    table = PREDICTIONS.c
+    query = sa.select(sa.func.min(table.created_at)).where(table.task == task, table.digest == digest)
+    return connection.scalar(query) or datetime.now(UTC)
 
 
 def _answered(task: str, digest: str, since: datetime) -> tuple[sa.ColumnElement[bool], ...]:
