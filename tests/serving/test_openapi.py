@@ -109,7 +109,7 @@ def codes_of(operation: dict[str, Any]) -> set[str]:
 
 @pytest.mark.parametrize("name", ["answers", "bodies", "problem"])
 def test_examples_have_the_types_they_show(name: str) -> None:
-    from visionloop.serving import examples, examples_review, schema, schema_review
+    from visionloop.serving import examples, examples_review, schema, schema_monitoring, schema_review
 
     if name == "bodies":
         for body in examples.FEEDBACK_BODIES.values():
@@ -124,5 +124,6 @@ def test_examples_have_the_types_they_show(name: str) -> None:
                 for body in response.get("content", {}).values():
                     if "example" in body and "$ref" in body["schema"]:
                         type_name = body["schema"]["$ref"].rsplit("/", 1)[1]
-                        shape = getattr(schema, type_name, None) or getattr(schema_review, type_name)
+                        modules = (schema, schema_review, schema_monitoring)
+                        (shape,) = {getattr(module, type_name) for module in modules if hasattr(module, type_name)}
                         assert shape.model_validate(body["example"]).model_extra == {}, path

@@ -48,8 +48,18 @@ def wilson_interval(successes: int, trials: int, *, confidence: float = 0.95) ->
     """
     if trials < 1 or not 0 <= successes <= trials:
         raise ValueError(f"successes must be in 0..trials and trials at least 1, found {successes} of {trials}")
+    return score_interval(successes / trials, trials, confidence=confidence)
+
+
+def score_interval(share: float, trials: float, *, confidence: float = 0.95) -> Interval:
+    """As `wilson_interval`, of a share that was estimated otherwise, and is as sure as so many trials would make it.
+
+    Args:
+        share: In [0, 1].
+        trials: Above 0; need not be whole.
+        confidence: In (0, 1).
+    """
     z = _two_sided_z(confidence)
-    share = successes / trials
     centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials)) / (1 + z * z / trials)
     return Interval(mean=share, lower=max(0.0, centre - half), upper=min(1.0, centre + half), confidence=confidence)

@@ -33,6 +33,7 @@ from visionloop.serving.explain import Explainer
 from visionloop.serving.log import log_request
 from visionloop.serving.memory import Memory, store_problem
 from visionloop.serving.models import Fleet, Job, LiveLineup, LiveModel, parallel_batches, verbs
+from visionloop.serving.monitoring import Monitoring
 from visionloop.serving.openapi import openapi_document
 from visionloop.serving.options import OPTION_NAMES, PredictOptions, parse_options
 from visionloop.serving.page import Page
@@ -64,7 +65,7 @@ class Api:
 
     def __init__(self, settings: ServingSettings, root: Path, state: Path, store: PredictionStore | None) -> None:
         """`root` holds the deployment pointer, `state` what is written."""
-        self._settings = settings
+        self._settings, self._state = settings, state
         self._executor = ThreadPoolExecutor(parallel_batches(settings), thread_name_prefix="inference")
         pixels = PixelBudget(settings.upload.max_pixels_at_once)
         self.fleet = Fleet(settings, root, self._executor, pixels)
@@ -92,6 +93,7 @@ class Api:
 
     def start(self) -> None:
         """Load the models and follow the pointer."""
+        metrics.STARTED.set(time.time())
         self.fleet.start()
 
     def attend(self) -> None:
@@ -123,6 +125,7 @@ class Api:
             for verb, task in self._verbs.items()
         }
         review = Review(self._memory)
+        monitoring = Monitoring(self._memory, self.fleet, self._state)
         routes: list[BaseRoute] = [
             *(Route(path, endpoint, methods=["POST"]) for path, endpoint in predictors.items()),
             self._route("/livez", self._livez, "GET"),
@@ -142,6 +145,11 @@ class Api:
             self._route("/v1/predictions/{id}/image", review.image, "GET"),
             self._route("/v1/predictions/{id}/feedback", review.take_back, "DELETE"),
             self._route("/v1/queue", review.queue, "GET"),
+            self._route("/v1/monitoring/summary", monitoring.summary, "GET"),
+            self._route("/v1/monitoring/comparison", monitoring.comparison, "GET"),
+            self._route("/v1/monitoring/drift", monitoring.drift, "GET"),
+            self._route("/v1/monitoring/alerts", monitoring.alerts, "GET"),
+            self._route("/v1/monitoring/service", monitoring.service, "GET"),
             self._route("/v1/models/history", self._administration.history, "GET"),
             self._route("/v1/models/change", self._administration.change, "POST"),
             WebSocketRoute("/v1/stream", Stream(self.fleet, self._settings).serve),

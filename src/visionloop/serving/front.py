@@ -64,9 +64,9 @@ def role_of(method: str, path: str) -> Role | None:  # noqa: ARG001
     """The role a route asks for; None where anybody may look."""
     if path in _PUBLIC or is_page(path):
         return None
-    if path in ("/metrics", "/v1/models/change"):
+    if path in ("/metrics", "/v1/models/change", "/v1/monitoring/alerts", "/v1/monitoring/service"):
         return "admin"
-    if path.startswith(("/v1/feedback", "/v1/predictions", "/v1/queue")):
+    if path.startswith(("/v1/feedback", "/v1/predictions", "/v1/queue", "/v1/monitoring")):
         return "feedback"
     return "predict"
 

@@ -11,6 +11,7 @@ from visionloop import __version__
 from visionloop.serving import codes, schema, schema_review
 from visionloop.serving import openapi_parts as parts
 from visionloop.serving.examples import ANSWERS, FEEDBACK_BODIES, PROBLEM
+from visionloop.serving.openapi_monitoring import MONITORING_TYPES, TAG, monitoring_paths
 from visionloop.serving.openapi_review import review_paths
 from visionloop.serving.settings import BatchJobSettings, UploadSettings
 
@@ -30,6 +31,7 @@ _TYPES = (
     schema_review.HistoryAnswer,
     schema_review.ChangeBody,
     schema_review.ChangeAnswer,
+    *MONITORING_TYPES,
 )
 _TOP_K = parts.Option(
     "top_k", {"type": "integer", "minimum": 1, "maximum": 1000}, "Most classes or boxes in an answer."
@@ -48,6 +50,7 @@ _TAGS = {
     "Predictions": "What the deployed models say of images.",
     "Batches": "Many images in the background.",
     "Feedback": "Whether the models were right.",
+    TAG: "How it fared over time, and what changed.",
     "Service": "What serves, and how it fares.",
 }
 
@@ -136,6 +139,7 @@ def _paths(verbs: Mapping[str, str]) -> dict[str, Any]:
             }
         },
         **review_paths(),
+        **monitoring_paths(),
         "/v1/models": {
             "get": parts.operation(
                 "models",
