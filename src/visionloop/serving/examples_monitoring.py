@@ -121,6 +121,8 @@ MONITORING_ANSWERS: Mapping[str, Any] = {
             "severity": "critical",
             "status": "critical",
             "sentence": "2 of 3 windows drifted: sharpness, embedding_classifier",
+            "num_looked_at": 3,
+            "num_drifted": 2,
             "num_stored": 842,
             "num_measured": 842,
             "num_reference": 287,

@@ -265,6 +265,8 @@ class Monitoring:
             "severity": summary.severity,
             "status": summary.status,
             "sentence": summary.sentence(),
+            "num_looked_at": summary.num_looked_at,
+            "num_drifted": summary.num_drifted,
             "num_stored": summary.num_stored,
             "num_measured": summary.num_measured,
             "num_reference": result.num_reference,

@@ -318,6 +318,10 @@ class DriftReportBody(Shape):
     """Of the latest complete window."""
     sentence: str
     """The verdict in one line."""
+    num_looked_at: int
+    """Complete windows that the alarm goes by."""
+    num_drifted: int
+    """Of these, drifted."""
     num_stored: int
     """Predictions stored in the time looked at."""
     num_measured: int
