@@ -4,7 +4,7 @@ import { Card } from '../../components/Card';
 import { Icon } from '../../components/Icon';
 import { Nothing } from './ChartCard';
 import { useFormats } from './format';
-import { Tag } from './Tag';
+import { Tag, type Tone } from './Tag';
 import styles from './Watch.module.css';
 import type { Alert } from './watch';
 
@@ -39,6 +39,11 @@ export function Alerts({ alerts, watchedAt }: AlertsProps) {
   );
 }
 
+function toneOf({ phase, severity }: Alert): Tone {
+  if (phase !== 'firing') return phase === 'resolved' ? 'good' : 'neutral';
+  return severity === 'critical' ? 'bad' : 'warning';
+}
+
 function AlertList({ alerts }: { alerts: readonly Alert[] }) {
   const { t, i18n } = useTranslation();
   const format = useFormats();
@@ -53,7 +58,7 @@ function AlertList({ alerts }: { alerts: readonly Alert[] }) {
               {t(`watch.rules.${alert.rule}.name`, { defaultValue: alert.rule })}
               {alert.label && ` · ${t(`task.${alert.label}`, { defaultValue: alert.label })}`}
             </strong>
-            <Tag tone={alert.phase === 'resolved' ? 'good' : alert.severity === 'critical' ? 'bad' : 'warning'}>
+            <Tag tone={toneOf(alert)}>
               {alert.phase === 'firing' ? t(`watch.severity.${alert.severity}`) : t(`watch.alerts.${alert.phase}_tag`)}
             </Tag>
             {alert.silenced_until !== null && (

@@ -39,7 +39,7 @@ export function Confidence({ summary }: { summary: Summary }) {
     >
       <div className={styles.chart}>
         <ResponsiveContainer width="100%" height={232}>
-          <BarChart data={rows} margin={{ top: 18, right: 8, bottom: 0, left: 0 }} barCategoryGap="8%" title={t('watch.confidence.title')} accessibilityLayer>
+          <BarChart data={rows} margin={{ top: 30, right: 8, bottom: 0, left: 0 }} barCategoryGap="8%" title={t('watch.confidence.title')} accessibilityLayer>
             <CartesianGrid vertical={false} stroke="var(--border)" />
             <XAxis
               dataKey="from"

@@ -17,7 +17,7 @@ import {
 import styles from './Watch.module.css';
 
 const HEIGHT = 232;
-const MARGIN = { top: 18, right: 16, bottom: 0, left: 0 };
+const MARGIN = { top: 30, right: 16, bottom: 0, left: 0 };
 const TICK = { fill: 'var(--muted)', fontSize: 12 };
 
 /** A line of a tooltip, and of the legend. */
@@ -212,7 +212,8 @@ function mark({ start, label, tone }: ChartMark, index: number) {
       stroke={color}
       strokeWidth={1.5}
       strokeDasharray="4 3"
-      label={{ value: label, position: 'top', fill: color, fontSize: 12, fontWeight: 600 }}
+      // Neighbours stand one above the other.
+      label={{ value: label, position: 'top', dy: index % 2 ? -13 : 0, fill: color, fontSize: 12, fontWeight: 600 }}
     />
   );
 }
