@@ -42,6 +42,7 @@ from visionloop.serving.refusals import internal_error, nothing_serves
 from visionloop.serving.review import Review
 from visionloop.serving.settings import ServingSettings
 from visionloop.serving.stream import Stream
+from visionloop.serving.to_label import Queue
 from visionloop.serving.upload import read_upload
 from visionloop.task import task_names
 
@@ -123,6 +124,7 @@ class Api:
             for verb, task in self._verbs.items()
         }
         review = Review(self._memory)
+        queue = Queue(self._memory, self.fleet, self._settings.labelling)
         routes: list[BaseRoute] = [
             *(Route(path, endpoint, methods=["POST"]) for path, endpoint in predictors.items()),
             self._route("/livez", self._livez, "GET"),
@@ -141,7 +143,7 @@ class Api:
             self._route("/v1/predictions/{id}", self._memory.prediction, "GET"),
             self._route("/v1/predictions/{id}/image", review.image, "GET"),
             self._route("/v1/predictions/{id}/feedback", review.take_back, "DELETE"),
-            self._route("/v1/queue", review.queue, "GET"),
+            self._route("/v1/queue", queue.answer, "GET"),
             self._route("/v1/models/history", self._administration.history, "GET"),
             self._route("/v1/models/change", self._administration.change, "POST"),
             WebSocketRoute("/v1/stream", Stream(self.fleet, self._settings).serve),
