@@ -198,7 +198,9 @@ def _store(project: _Project) -> Iterator[PredictionStore]:
             expected="the database that the service writes",
             action="run this in the service's project; where its state lies elsewhere, set VISIONLOOP_STATE",
         )
-    with closing(PredictionStore.open(project.serving.store, project.state)) as store:
+    # An id that is not there is looked for again after this long: what is labelled is not of the last second.
+    settings = project.serving.store.model_copy(update={"flush_s": 0.01})
+    with closing(PredictionStore.open(settings, project.state)) as store:
         yield store
 
 
