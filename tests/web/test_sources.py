@@ -17,6 +17,8 @@ from visionloop.serving.codes import (
     FEEDBACK,
     IMAGE,
     KEYED,
+    LABEL_CONFIG,
+    LABEL_TASKS,
     PICTURE,
     QUEUE,
     READY,
@@ -52,7 +54,7 @@ def test_the_page_loads_nothing_from_elsewhere() -> None:
 def test_the_page_has_words_for_every_refusal_that_a_visitor_can_cause() -> None:
     words = json.loads((WEB / "src/messages/en.json").read_text())["problems"].keys()
     groups = [ANYWHERE, KEYED, IMAGE, QUEUE, READY, STORE, BATCH, BATCH_RESULT, BATCH_ROW, BATCH_UPLOAD]
-    groups += [CHANGE, FEEDBACK, PICTURE]
+    groups += [CHANGE, FEEDBACK, LABEL_CONFIG, LABEL_TASKS, PICTURE]
     met = {code for codes in merged(groups).values() for code in codes}
     # Its forms are made by the browser.
     never = {

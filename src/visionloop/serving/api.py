@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 from visionloop.core.errors import ImageError
 from visionloop.core.files import read_json
 from visionloop.monitoring.store import PredictionStore, StoreError
-from visionloop.serving import custom_vision, metrics
+from visionloop.serving import custom_vision, label_studio, metrics
 from visionloop.serving.administration import Administration
 from visionloop.serving.answering import Answering
 from visionloop.serving.batches import MEDIA_TYPES, BatchJobs
@@ -80,6 +80,7 @@ class Api:
         self._reporting = False
         self._verbs = verbs(task_names())
         self._administration = Administration(settings, root)
+        self._label_studio = label_studio.LabelStudio(self._memory, self.fleet, settings)
         self._custom_vision = custom_vision.CustomVision(self._answering, self.fleet, self._verbs, settings.upload)
 
     @property
@@ -148,6 +149,9 @@ class Api:
             self._route("/v1/models/change", self._administration.change, "POST"),
             WebSocketRoute("/v1/stream", Stream(self.fleet, self._settings).serve),
             self._route(custom_vision.ROUTE, self._custom_vision.answer, "POST", custom_vision.refusal),
+            self._route(f"{label_studio.PREFIX}health", self._label_studio.health, "GET"),
+            self._route(f"{label_studio.PREFIX}setup", self._label_studio.setup, "POST"),
+            self._route(f"{label_studio.PREFIX}predict", self._label_studio.predict, "POST"),
             *Page().routes(),
         ]
 
