@@ -169,7 +169,8 @@ def test_cvat_gets_images_and_answers_and_gives_back_what_was_changed() -> None:
     assert (untouched.labels, untouched.num_untouched, untouched.findings) == ((), 2, ())
     boxes, tag = cvat.read(data, "out.zip", untouched=True, annotator="ann").labels
     assert (boxes.prediction_id, boxes.annotator) == ("a1", "cvat/ann")
-    assert boxes.boxes[0] == ("RBC", pytest.approx((0.05, 0.2, 0.55, 0.7)))
+    assert boxes.boxes[0][0] == "RBC"
+    assert boxes.boxes[0][1] == pytest.approx((0.05, 0.2, 0.55, 0.7))
     assert (tag.prediction_id, tag.class_name, tag.boxes) == ("b2", "RBC", ())
     changed = cvat.read(edited(data, with_shape(xtl="20.00")), "out.zip")
     assert [label.prediction_id for label in changed.labels] == ["a1"]

@@ -15,7 +15,7 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
-from visionloop.monitoring.labelling.choice import NOVEL_FROM, Pool, choose
+from visionloop.monitoring.labelling.choice import NOVEL_FROM, Pool, Purpose, choose
 from visionloop.monitoring.labelling.estimate import Judged, true_accuracy
 from visionloop.monitoring.labelling.rounds import Model, _drawn, left_today, to_label
 from visionloop.monitoring.labelling.scores import boxes, entropy, margin, uncertainty
@@ -24,7 +24,7 @@ from visionloop.monitoring.settings import LabellingSettings, StoreSettings
 from visionloop.monitoring.store import ComparisonRow, FeedbackRow, PredictionRow, PredictionStore
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
-EVEN = {"uncertain": 0.5, "novel": 0.25, "disagreement": 0.15, "balance": 0.1}
+EVEN: dict[Purpose, float] = {"uncertain": 0.5, "novel": 0.25, "disagreement": 0.15, "balance": 0.1}
 
 
 class Scans(NamedTuple):
@@ -141,7 +141,7 @@ def test_reasons_take_turns_by_their_shares(digits: tuple[Scans, Scans]) -> None
     assert set(balanced) == {frozenset({"9"})}
     order = np.random.default_rng(3).permutation(len(other.truth))
     shuffled = pool_of(
-        Scans(*(column[order] for column in other)),
+        Scans(other.embeddings[order], other.probabilities[order], other.truth[order]),
         ids=[pool.ids[index] for index in order],
         disagreement=disagreement[order],
     )
@@ -168,7 +168,9 @@ class Traffic:
 
     def row(self, index: int, at: datetime) -> PredictionRow:
         scores = self.scans.probabilities[index]
-        ranked = [{"class": str(place), "score": round(float(scores[place]), 6)} for place in np.argsort(-scores)[:5]]
+        ranked: list[dict[str, Any]] = [
+            {"class": str(place), "score": round(float(scores[place]), 6)} for place in np.argsort(-scores)[:5]
+        ]
         return PredictionRow(
             id=f"{index:04}", created_at=at, task="classification", model="m", version="1", digest="d",
             variant="champion", request_id="r", image_sha256=f"image {index}", width=8, height=8, image_bytes=64,

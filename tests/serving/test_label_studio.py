@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -159,10 +160,8 @@ def test_another_body_is_refused(service: Service, body: Any) -> None:
 
 
 def test_the_key_is_the_password_of_basic_authentication(service: Service, tmp_path: Path) -> None:
-    from datetime import UTC, datetime
-
     file = tmp_path / "keys.json"
-    secrets = {role: create_key(file, role, role, datetime.now(UTC))[1] for role in ("predict", "feedback")}  # type: ignore[arg-type]
+    secrets = {role: create_key(file, role, role, datetime.now(UTC))[1] for role in ("predict", "feedback")}
     guarded = Guard(service.api.app(), ring=KeyRing(file), settings=service.settings, role_of=role_of)
     client = TestClient(guarded)
     body = json.dumps({"tasks": [{"data": {"image": IMAGE}}], "label_config": config(service, "classification")})
