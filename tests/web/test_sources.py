@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from typing import get_args
+
+import pytest
 
 from pipelines.web import TYPES, WEB, digest_line
+from visionloop.monitoring.labelling.choice import Reason
 from visionloop.serving.codes import (
     ANYWHERE,
     BATCH,
@@ -49,6 +53,13 @@ def test_the_lock_file_names_no_address() -> None:
 def test_the_page_loads_nothing_from_elsewhere() -> None:
     for path in [WEB / "index.html", *sorted((WEB / "src").rglob("*.css"))]:
         assert not re.search(r"(src|href)=\"(https?:)?//|url\(['\"]?(https?:)?//|@import", path.read_text()), path
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_the_page_says_of_every_picture_why_it_was_chosen(language: str) -> None:
+    words = json.loads((WEB / f"src/messages/{language}.json").read_text())["label"]["reasons"]
+    assert words.keys() == set(get_args(Reason))
+    assert all(words.values())
 
 
 def test_the_page_has_words_for_every_refusal_that_a_visitor_can_cause() -> None:
