@@ -124,6 +124,7 @@ def test_the_queue_says_what_to_label_and_why(service: Service, ids: list[str]) 
     [
         ("/v1/predictions?min_confidence=2", "option min_confidence"),
         ("/v1/predictions?since=2026-01-01T00:00:00", "option since"),
+        ("/v1/predictions?until=0.5", "option until"),
         ("/v1/predictions?cursor=WzFd", "option cursor"),
         ("/v1/predictions?feedback=maybe", "option feedback"),
         ("/v1/predictions?klass=1", "option klass"),

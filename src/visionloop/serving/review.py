@@ -9,10 +9,10 @@ import io
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from PIL import Image
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -30,7 +30,6 @@ _PATIENCE_S = 0.4
 _MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg"}
 _QUALITY = 85
 
-
 _NUL = "\0"
 """Not every database takes it, and nothing of ours has it."""
 _WITHOUT_NUL = r"^[^\x00]*$"
@@ -40,14 +39,18 @@ class _Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False)
 
 
+# Pydantic alone takes a number for the seconds since 1970.
+_Moment = Annotated[AwareDatetime, BeforeValidator(datetime.fromisoformat)]
+
+
 class _PageOptions(_Options):
     task: str | None = Field(default=None, max_length=100, pattern=_WITHOUT_NUL)
     top_class: str | None = Field(default=None, alias="class", max_length=200, pattern=_WITHOUT_NUL)
     min_confidence: float | None = Field(default=None, ge=0, le=1)
     max_confidence: float | None = Field(default=None, ge=0, le=1)
     feedback: FeedbackState | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: _Moment | None = None
+    until: _Moment | None = None
     cursor: str | None = Field(default=None, max_length=500)
     limit: int = Field(default=50, ge=1, le=200)
 
