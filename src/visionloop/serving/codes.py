@@ -77,6 +77,7 @@ CODES: Mapping[str, Code] = {
     "store_unavailable": Code("the prediction store does not answer", "try again; predictions go on meanwhile"),
     # The registry.
     "unknown_model": Code("there is no registered model of this name", "correct it; `/v1/models/history` lists them"),
+    "unknown_report": Code("there is no such report, or picture of one", "`/v1/models/history` has the ids"),
     "registry_refused": Code("the registry refuses the change", "do what `action` says"),
     "registry_unavailable": Code("the registry cannot be asked from here", "use `visionloop promote` where it is"),
     # Batches.
@@ -129,6 +130,7 @@ JSON_BODY: Refusals = {
     415: ("unsupported_media_type",),
 }
 FEEDBACK: Refusals = {422: ("bad_feedback",)}
+REPORT: Refusals = {404: ("unknown_report",)}
 CHANGE: Refusals = {
     404: ("unknown_model",),
     409: ("registry_refused",),
@@ -164,7 +166,7 @@ STREAM: Refusals = {400: ("bad_option",), 503: ("not_deployed",)}
 
 GROUPS = (
     ANYWHERE, KEYED, ROUTING, DEPLOYED, READY, OPTION, IMAGE, UPLOAD, QUEUE, STORE, KEPT, PICTURE, JSON_BODY,
-    FEEDBACK, CHANGE, BATCH_UPLOAD, BATCH, BATCH_RESULT, BATCH_ROW, STREAM,
+    FEEDBACK, REPORT, CHANGE, BATCH_UPLOAD, BATCH, BATCH_RESULT, BATCH_ROW, STREAM,
 )  # fmt: skip
 """Everything that is refused somewhere."""
 

@@ -68,6 +68,9 @@ def role_of(method: str, path: str) -> Role | None:  # noqa: ARG001
         return "admin"
     if path.startswith(("/v1/feedback", "/v1/predictions", "/v1/queue")):
         return "feedback"
+    # The pictures of a report are the dataset's; its numbers are the model's.
+    if path.startswith("/v1/models/reports/") and "/examples/" in path:
+        return "feedback"
     return "predict"
 
 
