@@ -1,4 +1,4 @@
-import { useState } from 'react';
+import { useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import type { Model } from '../../api/client';
@@ -8,6 +8,8 @@ import { Compare } from './Compare';
 import { ChangeDialog, type Wanted } from './ChangeDialog';
 import { championOf, numberText, type CatalogModel, type Version } from './history';
 import styles from './Models.module.css';
+import Report from './Report';
+import { Verdict } from './Verdict';
 
 interface VersionsProps {
   model: CatalogModel;
@@ -26,6 +28,9 @@ export function Versions({ model, serving, onChanged }: VersionsProps) {
   });
   const [wanted, setWanted] = useState<Wanted | null>(null);
   const [done, setDone] = useState('');
+  const [reading, setReading] = useState<string | null>(null);
+  const opener = useRef<HTMLElement | null>(null);
+  const read = model.versions.find(({ version, report }) => version === reading && report);
   const beside = serving.some(({ name, role }) => name === model.model && role !== 'champion');
   const [a, b] = chosen.map((name) => model.versions.find(({ version }) => version === name));
   const choose = (version: string) =>
@@ -44,6 +49,11 @@ export function Versions({ model, serving, onChanged }: VersionsProps) {
               isChampion={version.version === champion}
               isChosen={chosen.includes(version.version)}
               onChoose={() => choose(version.version)}
+              isRead={version === read}
+              onRead={(element) => {
+                opener.current = element;
+                setReading(version === read ? null : version.version);
+              }}
               onWant={(action) => setWanted({ action, version })}
             />
           ))}
@@ -61,6 +71,16 @@ export function Versions({ model, serving, onChanged }: VersionsProps) {
           )}
         </div>
       </Card>
+      {read && (
+        <Report
+          key={read.report}
+          version={read}
+          onClose={() => {
+            setReading(null);
+            opener.current?.focus();
+          }}
+        />
+      )}
       {a && b ? <Compare a={a} b={b} /> : model.versions.length > 1 && <p className={styles.note}>{t('models.compare_hint')}</p>}
       {wanted && (
         <ChangeDialog
@@ -84,10 +104,12 @@ interface VersionRowProps {
   isChampion: boolean;
   isChosen: boolean;
   onChoose: () => void;
+  isRead: boolean;
+  onRead: (opener: HTMLElement) => void;
   onWant: (action: 'promote' | 'canary') => void;
 }
 
-function VersionRow({ version, isChampion, isChosen, onChoose, onWant }: VersionRowProps) {
+function VersionRow({ version, isChampion, isChosen, onChoose, isRead, onRead, onWant }: VersionRowProps) {
   const { t, i18n } = useTranslation();
   const { language } = i18n;
   const date = new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'short' });
@@ -122,6 +144,14 @@ function VersionRow({ version, isChampion, isChosen, onChoose, onWant }: Version
       </p>
       <Verdict version={version} />
       <div className={styles.buttons}>
+        {version.report ? (
+          <Button small icon="report" aria-expanded={isRead} onPress={({ target }) => onRead(target as HTMLElement)}>
+            {t('models.report.open')}
+            <span className="visually-hidden"> {t('models.version', { version: version.version })}</span>
+          </Button>
+        ) : (
+          <span className={styles.note}>{t('models.report.none')}</span>
+        )}
         <label className={styles.check}>
           <input type="checkbox" checked={isChosen} onChange={onChoose} />
           <span aria-hidden="true">{t('models.compare')}</span>
@@ -139,26 +169,5 @@ function VersionRow({ version, isChampion, isChosen, onChoose, onWant }: Version
         )}
       </div>
     </li>
-  );
-}
-
-function Verdict({ version: { verdict, dataset, dataset_hash: hash } }: { version: Version }) {
-  const { t } = useTranslation();
-  return (
-    <details className={styles.verdict}>
-      <summary>
-        {t('models.gate')}: <strong data-decision={verdict?.decision}>{t(`models.decision.${verdict?.decision ?? 'none'}`)}</strong>
-      </summary>
-      {verdict && (
-        <ul aria-label={t('models.checks')}>
-          {verdict.checks.map(({ name, passed, explanation }) => (
-            <li key={name} data-passed={passed}>
-              <strong>{t(passed ? 'models.passed' : 'models.failed')}:</strong> {explanation}
-            </li>
-          ))}
-        </ul>
-      )}
-      <p className={styles.note}>{t('models.dataset', { dataset, hash: hash.slice(0, 12) })}</p>
-    </details>
   );
 }
