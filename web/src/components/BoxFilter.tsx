@@ -63,7 +63,9 @@ export function ClassChips({ classes, view, onView }: ClassChipsProps) {
           onChange={(isShown) => onView({ ...view, hidden: toggled(view.hidden, name, !isShown) })}
         >
           <Swatch classId={classId} />
-          <span className={styles.name}>{name}</span>
+          <span className={styles.name} title={name}>
+            {name}
+          </span>
           <span className={styles.number}>{count}</span>
         </ToggleButton>
       ))}

@@ -21,7 +21,7 @@ export function ClassTable({ report }: { report: Report }) {
   const number = (value: number) => numberText(value, language);
   return (
     <section className={own.part}>
-      <h3>{t('models.report.classes')}</h3>
+      <h5>{t('models.report.classes')}</h5>
       <p className={styles.note}>{t('models.report.classes_about', { metric: main })}</p>
       <ScrollTable label={t('models.report.classes')}>
         <thead>

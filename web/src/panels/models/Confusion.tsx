@@ -15,7 +15,7 @@ export function Confusion({ table, names }: { table: Table; names: readonly stri
   const number = new Intl.NumberFormat(i18n.language);
   return (
     <section className={own.part}>
-      <h3>{t('models.report.confusion')}</h3>
+      <h5>{t('models.report.confusion')}</h5>
       {classes.length <= MOST_CLASSES && (
         <>
           <p className={styles.note}>{t('models.report.confusion_about')}</p>
@@ -62,7 +62,7 @@ export function Confusion({ table, names }: { table: Table; names: readonly stri
       )}
       {mistakes.length > 0 ? (
         <>
-          <h4>{t('models.report.mistakes')}</h4>
+          <h6>{t('models.report.mistakes')}</h6>
           <ol className={own.mistakes}>
             {mistakes.slice(0, MOST_MISTAKES).map(({ actual, predicted, count }) => (
               <li key={`${actual}\n${predicted}`}>

@@ -17,7 +17,7 @@ export function PrecisionRecall({ table, names }: { table: Table; names: readonl
     .map((curve) => ({ ...curve, ...classStyle(Math.max(0, names.indexOf(curve.name))) }));
   return (
     <section className={own.part}>
-      <h3>{t('models.report.pr')}</h3>
+      <h5>{t('models.report.pr')}</h5>
       <p className={styles.note}>{t('models.report.pr_about')}</p>
       <Plot title={t('models.report.pr')} x={t('models.report.recall')} y={t('models.report.precision')} curves={curves} />
       <ul className={own.legend} aria-label={t('models.report.legend')}>
@@ -42,7 +42,7 @@ export function Reliability({ table }: { table: Table }) {
   const name = t('models.report.accuracy');
   return (
     <section className={own.part}>
-      <h3>{t('models.report.reliability')}</h3>
+      <h5>{t('models.report.reliability')}</h5>
       <p className={styles.note}>{t('models.report.reliability_about')}</p>
       <Plot
         title={t('models.report.reliability')}

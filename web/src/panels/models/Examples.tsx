@@ -19,7 +19,7 @@ export function Examples({ reportId, examples }: ExamplesProps) {
   if (examples.length === 0) return <p className={styles.note}>{t('models.report.no_examples')}</p>;
   return (
     <section className={own.part}>
-      <h3>{t('models.report.examples')}</h3>
+      <h5>{t('models.report.examples')}</h5>
       <p className={styles.note}>{t(hasBoxes ? 'models.report.examples_boxes' : 'models.report.examples_about')}</p>
       <ul className={own.examples}>
         {examples.map((example) => (

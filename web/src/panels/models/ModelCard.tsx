@@ -18,7 +18,7 @@ function shown(block: Block): ReactNode {
   switch (block.kind) {
     case 'heading':
       // Below the report's own headings.
-      return block.level === 1 ? <h3>{spans(block.spans)}</h3> : <h4>{spans(block.spans)}</h4>;
+      return block.level === 1 ? <h5>{spans(block.spans)}</h5> : <h6>{spans(block.spans)}</h6>;
     case 'list':
       return (
         <ul>

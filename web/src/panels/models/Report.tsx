@@ -29,9 +29,9 @@ export default function Report({ version, onClose }: { version: Version; onClose
   return (
     <section className={own.report} aria-labelledby="report-title">
       <header className={own.head}>
-        <h2 id="report-title" ref={heading} tabIndex={-1}>
+        <h4 id="report-title" ref={heading} tabIndex={-1}>
           {t('models.report.title', { version: version.version })}
-        </h2>
+        </h4>
         <Button small kind="quiet" icon="close" onPress={onClose}>
           {t('app.close')}
         </Button>

@@ -11,6 +11,9 @@ import styles from './Models.module.css';
 import Report from './Report';
 import { Verdict } from './Verdict';
 
+/** Latest versions that are listed at once, beside those with a name. */
+const FEW = 10;
+
 interface VersionsProps {
   model: CatalogModel;
   serving: readonly Model[];
@@ -29,8 +32,9 @@ export function Versions({ model, serving, onChanged }: VersionsProps) {
   const [wanted, setWanted] = useState<Wanted | null>(null);
   const [done, setDone] = useState('');
   const [reading, setReading] = useState<string | null>(null);
-  const opener = useRef<HTMLElement | null>(null);
-  const read = model.versions.find(({ version, report }) => version === reading && report);
+  const [isWhole, setWhole] = useState(false);
+  const few = model.versions.filter(({ aliases }, index) => index < FEW || aliases.length > 0);
+  const shown = isWhole ? model.versions : few;
   const beside = serving.some(({ name, role }) => name === model.model && role !== 'champion');
   const [a, b] = chosen.map((name) => model.versions.find(({ version }) => version === name));
   const choose = (version: string) =>
@@ -42,22 +46,26 @@ export function Versions({ model, serving, onChanged }: VersionsProps) {
           {done}
         </p>
         <ul className={styles.versions}>
-          {model.versions.map((version) => (
+          {shown.map((version) => (
             <VersionRow
               key={version.version}
               version={version}
               isChampion={version.version === champion}
               isChosen={chosen.includes(version.version)}
               onChoose={() => choose(version.version)}
-              isRead={version === read}
-              onRead={(element) => {
-                opener.current = element;
-                setReading(version === read ? null : version.version);
-              }}
+              isRead={version.version === reading}
+              onRead={(isRead) => setReading(isRead ? version.version : null)}
               onWant={(action) => setWanted({ action, version })}
             />
           ))}
         </ul>
+        {model.versions.length > few.length && (
+          <div>
+            <Button small onPress={() => setWhole(!isWhole)}>
+              {isWhole ? t('try.less') : t('models.all', { count: model.versions.length })}
+            </Button>
+          </div>
+        )}
         <div className={styles.buttons} role="group" aria-label={t('models.act')}>
           {champion !== null && model.versions.length > 1 && (
             <Button small kind="danger" onPress={() => setWanted({ action: 'rollback', version: null })}>
@@ -71,16 +79,6 @@ export function Versions({ model, serving, onChanged }: VersionsProps) {
           )}
         </div>
       </Card>
-      {read && (
-        <Report
-          key={read.report}
-          version={read}
-          onClose={() => {
-            setReading(null);
-            opener.current?.focus();
-          }}
-        />
-      )}
       {a && b ? <Compare a={a} b={b} /> : model.versions.length > 1 && <p className={styles.note}>{t('models.compare_hint')}</p>}
       {wanted && (
         <ChangeDialog
@@ -105,7 +103,7 @@ interface VersionRowProps {
   isChosen: boolean;
   onChoose: () => void;
   isRead: boolean;
-  onRead: (opener: HTMLElement) => void;
+  onRead: (isRead: boolean) => void;
   onWant: (action: 'promote' | 'canary') => void;
 }
 
@@ -113,6 +111,9 @@ function VersionRow({ version, isChampion, isChosen, onChoose, isRead, onRead, o
   const { t, i18n } = useTranslation();
   const { language } = i18n;
   const date = new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'short' });
+  const opener = useRef<HTMLButtonElement>(null);
+  // Buttons of all rows say the same to whoever sees in which row they are.
+  const ofVersion = <span className="visually-hidden"> {t('models.version', { version: version.version })}</span>;
   const metric = version.primary_metric;
   const value = version.metrics[metric] ?? null;
   const interval = version.intervals[metric];
@@ -145,9 +146,9 @@ function VersionRow({ version, isChampion, isChosen, onChoose, isRead, onRead, o
       <Verdict version={version} />
       <div className={styles.buttons}>
         {version.report ? (
-          <Button small icon="report" aria-expanded={isRead} onPress={({ target }) => onRead(target as HTMLElement)}>
+          <Button ref={opener} small icon="report" aria-expanded={isRead} onPress={() => onRead(!isRead)}>
             {t('models.report.open')}
-            <span className="visually-hidden"> {t('models.version', { version: version.version })}</span>
+            {ofVersion}
           </Button>
         ) : (
           <span className={styles.note}>{t('models.report.none')}</span>
@@ -161,13 +162,24 @@ function VersionRow({ version, isChampion, isChosen, onChoose, isRead, onRead, o
           <>
             <Button small kind={isReady ? 'primary' : 'plain'} onPress={() => onWant('promote')}>
               {t('models.promote')}
+              {ofVersion}
             </Button>
             <Button small onPress={() => onWant('canary')}>
               {t('models.canary')}
+              {ofVersion}
             </Button>
           </>
         )}
       </div>
+      {isRead && version.report && (
+        <Report
+          version={version}
+          onClose={() => {
+            onRead(false);
+            opener.current?.focus();
+          }}
+        />
+      )}
     </li>
   );
 }
