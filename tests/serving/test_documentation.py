@@ -21,6 +21,7 @@ import pytest
 from pipelines.api_reference import API_TARGET, api_reference
 from tests.serving.conftest import encoded
 from tests.serving.live import Server, serving
+from tests.web.catalog import write_report
 from visionloop.serving.client import Client
 from visionloop.serving.examples import BATCH_ID, PREDICTION_ID, URL
 
@@ -78,6 +79,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, bundles: dict[str, Path]) -
     tasks = [{"id": 17, "data": {"image": f"data:image/png;base64,{image}"}}]
     (folder / "setup.json").write_text(json.dumps({"schema": config}))
     (folder / "tasks.json").write_text(json.dumps({"tasks": tasks, "label_config": config}))
+    write_report(folder)
     with serving(folder, bundles) as found:
         yield found
 
@@ -164,6 +166,8 @@ def test_curl_gets_what_the_reference_shows(block: Block, reality: Reality) -> N
         assert body.startswith(b"\x89PNG")
     elif block.section == "GET /v1/predictions/{id}/image":
         assert body.startswith(b"\xff\xd8")  # JPEG
+    elif block.section == "GET /v1/models/reports/{id}/examples/{name}":
+        assert body.startswith(b"\x89PNG")
     elif example.startswith(("{", "[")):
         same_shape(json.loads(example), json.loads(body), block.section)
     elif example:

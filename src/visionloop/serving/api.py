@@ -39,6 +39,7 @@ from visionloop.serving.page import Page
 from visionloop.serving.pixels import PixelBudget
 from visionloop.serving.problems import Problem, image_problem, json_answer, problem_response
 from visionloop.serving.refusals import internal_error, nothing_serves
+from visionloop.serving.reports import REPORTS, Reports
 from visionloop.serving.review import Review
 from visionloop.serving.settings import ServingSettings
 from visionloop.serving.stream import Stream
@@ -81,6 +82,7 @@ class Api:
         self._verbs = verbs(task_names())
         self._administration = Administration(settings, root)
         self._label_studio = label_studio.LabelStudio(self._memory, self.fleet, settings)
+        self._reports = (root / settings.pointer).parent / REPORTS
         self._custom_vision = custom_vision.CustomVision(self._answering, self.fleet, self._verbs, settings.upload)
 
     @property
@@ -126,6 +128,7 @@ class Api:
         }
         review = Review(self._memory)
         queue = Queue(self._memory, self.fleet, self._settings.labelling)
+        reports = Reports(self._reports)
         routes: list[BaseRoute] = [
             *(Route(path, endpoint, methods=["POST"]) for path, endpoint in predictors.items()),
             self._route("/livez", self._livez, "GET"),
@@ -146,6 +149,8 @@ class Api:
             self._route("/v1/predictions/{id}/feedback", review.take_back, "DELETE"),
             self._route("/v1/queue", queue.answer, "GET"),
             self._route("/v1/models/history", self._administration.history, "GET"),
+            self._route("/v1/models/reports/{id}", reports.report, "GET"),
+            self._route("/v1/models/reports/{id}/examples/{name}", reports.picture, "GET"),
             self._route("/v1/models/change", self._administration.change, "POST"),
             WebSocketRoute("/v1/stream", Stream(self.fleet, self._settings).serve),
             self._route(custom_vision.ROUTE, self._custom_vision.answer, "POST", custom_vision.refusal),

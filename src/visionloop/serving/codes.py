@@ -83,6 +83,7 @@ CODES: Mapping[str, Code] = {
     "store_unavailable": Code("the prediction store does not answer", "try again; predictions go on meanwhile"),
     # The registry.
     "unknown_model": Code("there is no registered model of this name", "correct it; `/v1/models/history` lists them"),
+    "unknown_report": Code("there is no such report, or picture of one", "`/v1/models/history` has the ids"),
     "registry_refused": Code("the registry refuses the change", "do what `action` says"),
     "registry_unavailable": Code("the registry cannot be asked from here", "use `visionloop promote` where it is"),
     # Batches.
@@ -139,6 +140,7 @@ LABEL_CONFIG: Refusals = {422: ("bad_task", "unfit_label_config")}
 """Of what Label Studio sends."""
 LABEL_TASKS: Refusals = {413: ("image_too_many_bytes",), 422: ("images_by_url",)}
 """Of its tasks' images."""
+REPORT: Refusals = {404: ("unknown_report",)}
 CHANGE: Refusals = {
     404: ("unknown_model",),
     409: ("registry_refused",),
@@ -174,7 +176,7 @@ STREAM: Refusals = {400: ("bad_option",), 503: ("not_deployed",)}
 
 GROUPS = (
     ANYWHERE, KEYED, ROUTING, DEPLOYED, READY, OPTION, IMAGE, UPLOAD, QUEUE, STORE, KEPT, PICTURE, JSON_BODY,
-    FEEDBACK, LABEL_CONFIG, LABEL_TASKS, CHANGE, BATCH_UPLOAD, BATCH, BATCH_RESULT, BATCH_ROW, STREAM,
+    FEEDBACK, LABEL_CONFIG, LABEL_TASKS, REPORT, CHANGE, BATCH_UPLOAD, BATCH, BATCH_RESULT, BATCH_ROW, STREAM,
 )  # fmt: skip
 """Everything that is refused somewhere."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from visionloop.serving.examples_common import PREDICTION_ID, URL, Sample
+from visionloop.serving.examples_common import PREDICTION_ID, REPORT_ID, URL, Sample
 
 REVIEW_SAMPLES: Mapping[str, Sample] = {
     "predictions": Sample(
@@ -128,6 +128,7 @@ REVIEW_ANSWERS: Mapping[str, Any] = {
                             ],
                         },
                         "rolled_back": None,
+                        "report": REPORT_ID,
                     }
                 ],
             }

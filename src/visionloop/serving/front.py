@@ -70,6 +70,9 @@ def role_of(method: str, path: str) -> Role | None:  # noqa: ARG001
     # Label Studio's tasks name kept images.
     if path.startswith(("/v1/feedback", "/v1/predictions", "/v1/queue", f"{PREFIX}predict")):
         return "feedback"
+    # The pictures of a report are the dataset's; its numbers are the model's.
+    if path.startswith("/v1/models/reports/") and "/examples/" in path:
+        return "feedback"
     return "predict"
 
 

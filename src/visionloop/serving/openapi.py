@@ -8,7 +8,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from visionloop import __version__
-from visionloop.serving import codes, schema, schema_label_studio, schema_review
+from visionloop.serving import codes, schema, schema_label_studio, schema_report, schema_review
 from visionloop.serving import openapi_parts as parts
 from visionloop.serving.examples import ANSWERS, FEEDBACK_BODIES, PROBLEM
 from visionloop.serving.openapi_label_studio import label_studio_paths
@@ -29,6 +29,7 @@ _TYPES = (
     schema_review.PredictionsAnswer,
     schema_review.QueueAnswer,
     schema_review.HistoryAnswer,
+    schema_report.ReportAnswer,
     schema_review.ChangeBody,
     schema_review.ChangeAnswer,
     schema_label_studio.LabelStudioPredictBody,

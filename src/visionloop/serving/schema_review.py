@@ -100,6 +100,8 @@ class VersionBody(Shape):
     """What the gate said; null before it was asked."""
     rolled_back: datetime | None
     """When it was taken back, if it has not been promoted since."""
+    report: str | None = None
+    """Id of its report, for `/v1/models/reports/{id}`; null where there is none."""
 
 
 class CatalogModel(Shape):

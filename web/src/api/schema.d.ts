@@ -259,6 +259,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/models/reports/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a version's evaluation and model card
+         * @description It never changes.
+         */
+        get: operations["model_report"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/models/reports/{id}/examples/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Fetch the picture of an example in a report */
+        get: operations["model_report_picture"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/models/change": {
         parameters: {
             query?: never;
@@ -709,6 +746,79 @@ export interface components {
              * @description One sentence.
              */
             explanation: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * ClassNumbers
+         * @description How a model fares with one class.
+         */
+        ClassNumbers: {
+            /**
+             * Class
+             * @description Name.
+             */
+            class: string;
+            /**
+             * Support
+             * @description Its images, or objects, in the split.
+             */
+            support: number;
+            /**
+             * Metrics
+             * @description By name; null where undefined.
+             */
+            metrics: {
+                [key: string]: number | null;
+            };
+            /**
+             * Intervals
+             * @description 95% intervals (Wilson's) of those that are shares of `support`.
+             */
+            intervals: {
+                [key: string]: [
+                    number,
+                    number
+                ];
+            };
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * ExampleAnswer
+         * @description What the model said of an example.
+         */
+        ExampleAnswer: {
+            /**
+             * Class
+             * @description Most probable class.
+             * @default null
+             */
+            class: string | null;
+            /**
+             * Class Id
+             * @description Its position among the model's classes.
+             * @default null
+             */
+            class_id: number | null;
+            /**
+             * Score
+             * @description Its calibrated probability.
+             * @default null
+             */
+            score: number | null;
+            /**
+             * Ranked
+             * @description Classes, most probable first; of classification only.
+             * @default null
+             */
+            ranked: components["schemas"]["Scored"][] | null;
+            /**
+             * Detections
+             * @description Objects, best first; of detection only.
+             * @default null
+             */
+            detections: components["schemas"]["Box"][] | null;
         } & {
             [key: string]: unknown;
         };
@@ -1418,6 +1528,148 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * ReportAnswer
+         * @description Answer of `/v1/models/reports/{id}`.
+         */
+        ReportAnswer: {
+            /**
+             * Model
+             * @description Its name.
+             */
+            model: string;
+            /**
+             * Version
+             * @description Its number.
+             */
+            version: string;
+            /**
+             * Task
+             * @description Its task.
+             */
+            task: string;
+            /**
+             * Dataset
+             * @description What it was evaluated on.
+             */
+            dataset: string;
+            /**
+             * Dataset Hash
+             * @description That dataset's version.
+             */
+            dataset_hash: string;
+            /**
+             * Split
+             * @description Which part of it.
+             */
+            split: string;
+            /**
+             * Num Images
+             * @description Images in that part.
+             */
+            num_images: number;
+            /**
+             * Primary Metric
+             * @description The metric that models are compared by; higher is better.
+             */
+            primary_metric: string;
+            /**
+             * Metrics
+             * @description By name; null where undefined.
+             */
+            metrics: {
+                [key: string]: number | null;
+            };
+            /**
+             * Intervals
+             * @description 95% intervals of those metrics that are means over images.
+             */
+            intervals: {
+                [key: string]: [
+                    number,
+                    number
+                ];
+            };
+            /**
+             * Classes
+             * @description In the order of their ids; 1,000 at most.
+             */
+            classes: components["schemas"]["ClassNumbers"][];
+            /**
+             * Classes Left Out
+             * @description How many more there are.
+             */
+            classes_left_out: number;
+            /**
+             * Tables
+             * @description Of the task.
+             */
+            tables: components["schemas"]["TableBody"][];
+            /**
+             * Examples
+             * @description The worst answers first; 24 at most.
+             */
+            examples: components["schemas"]["ReportExample"][];
+            /**
+             * Latency Ms
+             * @description Milliseconds an image took when it was evaluated: from the file's bytes to the answer, median.
+             */
+            latency_ms: number;
+            /**
+             * Model Mb
+             * @description Size of the model in megabytes (10**6 bytes).
+             */
+            model_mb: number;
+            /**
+             * Runtime
+             * @description What it was evaluated with.
+             */
+            runtime: {
+                [key: string]: unknown;
+            };
+            /**
+             * Card
+             * @description The model card, Markdown.
+             */
+            card: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * ReportExample
+         * @description An image that the model fares badly with.
+         */
+        ReportExample: {
+            /**
+             * Picture
+             * @description File name of a small picture, for `/v1/models/reports/{id}/examples/{name}`.
+             */
+            picture: string;
+            /**
+             * Id
+             * @description The image's id in the dataset.
+             */
+            id: string;
+            /**
+             * Width
+             * @description Of the image, in pixels; boxes are in these.
+             */
+            width: number;
+            /**
+             * Height
+             * @description Of the image, in pixels.
+             */
+            height: number;
+            /**
+             * Truth
+             * @description What is there; 50 at most.
+             */
+            truth: components["schemas"]["TrueObject"][];
+            /** @description What the model found; 50 at most. */
+            prediction: components["schemas"]["ExampleAnswer"];
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * Scored
          * @description A class with its score.
          */
@@ -1590,6 +1842,34 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * TableBody
+         * @description A table of numbers.
+         */
+        TableBody: {
+            /**
+             * Name
+             * @description Stable name: `confusion` (how often which truth got which answer), `reliability`, `pr_curve`, or another.
+             */
+            name: string;
+            /**
+             * Columns
+             * @description Names.
+             */
+            columns: string[];
+            /**
+             * Rows
+             * @description Text, a number or null for each column.
+             */
+            rows: unknown[][];
+            /**
+             * Left Out
+             * @description Rows beyond the 5,000 that are kept.
+             */
+            left_out: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * TaskAnswer
          * @description Answer of `/v1/classify` and `/v1/detect`.
          */
@@ -1636,6 +1916,34 @@ export interface components {
              * @description From the request's head to the answer.
              */
             total: number;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * TrueObject
+         * @description What an example shows.
+         */
+        TrueObject: {
+            /**
+             * Class
+             * @description Name.
+             */
+            class: string;
+            /**
+             * Class Id
+             * @description Position among the model's classes, from 0.
+             */
+            class_id: number;
+            /**
+             * Box Xyxy
+             * @description Left, top, right, bottom in pixels; null for a label of the whole image.
+             */
+            box_xyxy: [
+                number,
+                number,
+                number,
+                number
+            ] | null;
         } & {
             [key: string]: unknown;
         };
@@ -1728,6 +2036,12 @@ export interface components {
              * @description When it was taken back, if it has not been promoted since.
              */
             rolled_back: string | null;
+            /**
+             * Report
+             * @description Id of its report, for `/v1/models/reports/{id}`; null where there is none.
+             * @default null
+             */
+            report: string | null;
         } & {
             [key: string]: unknown;
         };
@@ -3767,7 +4081,8 @@ export interface operations {
                      *                   }
                      *                 ]
                      *               },
-                     *               "rolled_back": null
+                     *               "rolled_back": null,
+                     *               "report": "5f1d2c3b7a9e0c44"
                      *             }
                      *           ]
                      *         }
@@ -3809,6 +4124,269 @@ export interface operations {
             };
             /** @description Not allowed. `foreign_origin`, `role_too_low` */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Too many requests; see Retry-After. `rate_limited` */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description An error of ours. `internal_error` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    model_report: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "model": "digits-classification",
+                     *       "version": "1",
+                     *       "task": "classification",
+                     *       "dataset": "digits",
+                     *       "dataset_hash": "5f1d2c3b7a9e",
+                     *       "split": "test",
+                     *       "num_images": 358,
+                     *       "primary_metric": "accuracy",
+                     *       "metrics": {
+                     *         "accuracy": 0.9916201117318436,
+                     *         "f1_macro": 0.9914873,
+                     *         "ece": 0.0071
+                     *       },
+                     *       "intervals": {
+                     *         "accuracy": [
+                     *           0.9757,
+                     *           0.9972
+                     *         ]
+                     *       },
+                     *       "classes": [
+                     *         {
+                     *           "class": "7",
+                     *           "support": 36,
+                     *           "metrics": {
+                     *             "precision": 0.9722222,
+                     *             "recall": 0.9722222,
+                     *             "f1": 0.9722222
+                     *           },
+                     *           "intervals": {
+                     *             "recall": [
+                     *               0.858,
+                     *               0.9951
+                     *             ]
+                     *           }
+                     *         }
+                     *       ],
+                     *       "classes_left_out": 0,
+                     *       "tables": [
+                     *         {
+                     *           "name": "confusion",
+                     *           "columns": [
+                     *             "actual",
+                     *             "predicted",
+                     *             "count"
+                     *           ],
+                     *           "rows": [
+                     *             [
+                     *               "7",
+                     *               "7",
+                     *               35
+                     *             ],
+                     *             [
+                     *               "7",
+                     *               "3",
+                     *               1
+                     *             ]
+                     *           ],
+                     *           "left_out": 0
+                     *         }
+                     *       ],
+                     *       "examples": [
+                     *         {
+                     *           "picture": "000.png",
+                     *           "id": "0417",
+                     *           "width": 32,
+                     *           "height": 32,
+                     *           "truth": [
+                     *             {
+                     *               "class": "7",
+                     *               "class_id": 7,
+                     *               "box_xyxy": null
+                     *             }
+                     *           ],
+                     *           "prediction": {
+                     *             "class": "3",
+                     *             "class_id": 3,
+                     *             "score": 0.812044,
+                     *             "ranked": [
+                     *               {
+                     *                 "class": "3",
+                     *                 "class_id": 3,
+                     *                 "score": 0.812044
+                     *               },
+                     *               {
+                     *                 "class": "7",
+                     *                 "class_id": 7,
+                     *                 "score": 0.101375
+                     *               }
+                     *             ]
+                     *           }
+                     *         }
+                     *       ],
+                     *       "latency_ms": 0.41,
+                     *       "model_mb": 1.18,
+                     *       "runtime": {
+                     *         "engine": "onnxruntime",
+                     *         "device": "cpu",
+                     *         "threads": 1,
+                     *         "batch_size": 64
+                     *       },
+                     *       "card": "# Classification model for digits\n\n**Classes** (10): `0`, `1`, `2`"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ReportAnswer"];
+                };
+            };
+            /** @description Malformed. `host_not_allowed` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No key, or an unknown one. `key_missing`, `key_unknown` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Not allowed. `foreign_origin`, `role_too_low` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Unknown. `unknown_report` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Too many requests; see Retry-After. `rate_limited` */
+            429: {
+                headers: {
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description An error of ours. `internal_error` */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    model_report_picture: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": string;
+                    "image/jpeg": string;
+                };
+            };
+            /** @description Malformed. `host_not_allowed` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No key, or an unknown one. `key_missing`, `key_unknown` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Not allowed. `foreign_origin`, `role_too_low` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Unknown. `unknown_report` */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
