@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from visionloop.monitoring.history.accuracy import (
     NUM_STRATA,
     Judgements,
+    drawn_accuracy,
     feedback_accuracy,
     judgements,
     merged_judgements,
@@ -26,7 +27,7 @@ from visionloop.monitoring.history.traffic import TrafficHistory
 from visionloop.monitoring.history.versions import answering_versions
 from visionloop.monitoring.settings import StoreSettings
 from visionloop.monitoring.store import FeedbackRow, PredictionRow, PredictionStore
-from visionloop.monitoring.store.tables import PREDICTIONS, TRAFFIC_HOURS
+from visionloop.monitoring.store.tables import PREDICTIONS, SELECTIONS, TRAFFIC_HOURS
 
 NOW = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -159,6 +160,25 @@ def test_what_people_said_counts_when_the_answer_was_given(store: PredictionStor
     assert (parts[23].total, parts[23].disputed) == (2, 1)
     assert parts[bisect.bisect_right(DAY, ROWS[200].created_at) - 1].total == 1
     assert merged_judgements(judgements(*store.database, "classification", [later, later + HOUR])).total == 0
+
+
+def test_what_was_drawn_by_chance_is_counted_alone(store: PredictionStore) -> None:
+    engine, where = store.database
+    chosen = {"task": "classification", "chosen_at": NOW, "day": "d", "usefulness": 0.5}
+    for index in range(60):
+        drawn = index < 40
+        more = (
+            {"reason": "random", "draw": "r1", "draw_images": 400, "draw_size": 40} if drawn else {"reason": "margin"}
+        )
+        change(store, sa.insert(SELECTIONS).values(prediction_id=f"{index:032x}", slot=index, **chosen, **more))
+        right = index % 4 > 0 if drawn else False
+        word = FeedbackRow(prediction_id=f"{index:032x}", created_at=NOW, verdict="right" if right else "wrong")
+        assert store.add_feedback(word)
+    found = drawn_accuracy(engine, where, "classification", DAY[0], DAY[-1])
+    assert found is not None
+    assert (found.num_labels, found.interval.mean, found.basis) == (40, 0.75, "random")
+    assert drawn_accuracy(engine, where, "classification", DAY[0], DAY[-1], at_least=41) is None
+    assert drawn_accuracy(engine, where, "classification", DAY[-1], DAY[-1] + HOUR) is None
 
 
 def test_accuracy_is_corrected_for_asking_about_what_is_unsure() -> None:

@@ -55,7 +55,7 @@ def test_a_week_has_all_that_was_answered_and_said(service: Service) -> None:
     assert sum(found.confidence.counts) == found.answers
     assert 8 < found.latency_ms.p50 < 17 < found.latency_ms.p95 < found.latency_ms.p99
     assert 0.7 < found.accuracy.lower < found.accuracy.value < found.accuracy.upper < 0.95
-    assert found.accuracy.is_corrected
+    assert (found.accuracy.basis, found.accuracy.drawn) == ("weighted", 0)
     both = [bucket for bucket in found.buckets if "2" in bucket.by_version]
     assert 4 <= len(both) <= 5
     assert sum(bucket.by_version["2"] for bucket in both) == 24

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from visionloop.serving.examples_common import BATCH_ID, PREDICTION_ID, URL, Sample
+from visionloop.serving.examples_label_studio import LABEL_STUDIO_ANSWERS, LABEL_STUDIO_SAMPLES
 from visionloop.serving.examples_monitoring import MONITORING_ANSWERS, MONITORING_SAMPLES
+from visionloop.serving.examples_report import REPORT_ANSWERS, REPORT_SAMPLES
 from visionloop.serving.examples_review import REVIEW_ANSWERS, REVIEW_SAMPLES
 
 __all__ = ["ANSWERS", "BATCH_ID", "FEEDBACK_BODIES", "PREDICTION_ID", "PROBLEM", "SAMPLES", "URL"]
@@ -98,6 +100,8 @@ for model in client.models().models:
     "openapi": Sample(f"curl {URL}/openapi.json", ""),
     **REVIEW_SAMPLES,
     **MONITORING_SAMPLES,
+    **LABEL_STUDIO_SAMPLES,
+    **REPORT_SAMPLES,
 }
 """By operation."""
 
@@ -326,5 +330,7 @@ ANSWERS: Mapping[str, Any] = {
     },
     **REVIEW_ANSWERS,
     **MONITORING_ANSWERS,
+    **LABEL_STUDIO_ANSWERS,
+    **REPORT_ANSWERS,
 }
 """Answers, by operation."""

@@ -46,7 +46,7 @@ print(counted.since, counted.requests, {refusal.code: refusal.count for refusal 
 _LATENCY = {"p50": 11.921, "p95": 19.407, "p99": 27.512}
 _ACCURACY = {
     "value": 0.981022, "lower": 0.957913, "upper": 0.991551, "judged": 274, "right": 262, "disputed": 1,
-    "uncorrected": 0.956204, "is_corrected": True,
+    "uncorrected": 0.956204, "basis": "weighted", "drawn": 0,
 }  # fmt: skip
 _ESTIMATE = {
     "status": "estimate", "metric": "accuracy", "value": 0.9714, "lower": 0.9403, "upper": 0.9866,

@@ -19,7 +19,7 @@ from visionloop.monitoring.ab.compare import compare
 from visionloop.monitoring.alerts.store import AlertStore
 from visionloop.monitoring.drift.summary import FOLDER, DriftSummary, read_summary
 from visionloop.monitoring.drift.thumbnails import read_thumbnails
-from visionloop.monitoring.history.accuracy import feedback_accuracy, judgements, merged_judgements
+from visionloop.monitoring.history.accuracy import drawn_accuracy, feedback_accuracy, judgements, merged_judgements
 from visionloop.monitoring.history.counts import CONFIDENCE_EDGES, Counts
 from visionloop.monitoring.history.traffic import TrafficHistory
 from visionloop.monitoring.history.versions import AnsweringVersion, answering_versions
@@ -157,6 +157,7 @@ class Monitoring:
         edges = _edges(now, span)
         parts = TrafficHistory(engine, where).buckets(options.task, edges, now)
         said = judgements(engine, where, options.task, edges)
+        drawn = drawn_accuracy(engine, where, options.task, edges[0], edges[-1])
         whole = Counts.merged(parts)
         named = [name for name, _ in whole.classes.most_common(_NAMED_CLASSES)]
         return {
@@ -172,7 +173,7 @@ class Monitoring:
             "latency_ms": latency_body(whole),
             "confidence": {"edges": [0.0, *CONFIDENCE_EDGES, 1.0], "counts": list(whole.confidence)},
             "found_nothing": whole.nothing,
-            "accuracy": accuracy_body(feedback_accuracy(whole, merged_judgements(said))),
+            "accuracy": accuracy_body(feedback_accuracy(whole, merged_judgements(said)), drawn),
             "buckets": [
                 {
                     "start": start.isoformat(),

@@ -16,6 +16,7 @@ from visionloop.monitoring.drift.estimate import AccuracyEstimate
 from visionloop.monitoring.drift.summary import WindowReport
 from visionloop.monitoring.history.accuracy import FeedbackAccuracy
 from visionloop.monitoring.history.counts import Counts
+from visionloop.monitoring.labelling.estimate import TrueAccuracy
 
 _PERCENTS = (50, 95, 99)
 _DIGITS = 6
@@ -27,16 +28,17 @@ def latency_body(counts: Counts) -> dict[str, float] | None:
     return {name: round(value, 3) for name, value in found.items() if value is not None} or None
 
 
-def accuracy_body(found: FeedbackAccuracy | None) -> dict[str, Any] | None:
-    """Share of right answers with its interval."""
+def accuracy_body(found: FeedbackAccuracy | None, drawn: TrueAccuracy | None = None) -> dict[str, Any] | None:
+    """Share of right answers with its interval; by what was drawn by chance where there is enough of it."""
     if found is None:
         return None
-    return _bounds(found.corrected) | {
+    return _bounds(found.corrected if drawn is None else drawn.interval) | {
         "judged": found.num_judged,
         "right": found.num_right,
         "disputed": found.num_disputed,
         "uncorrected": round(found.judged_alone.mean, _DIGITS),
-        "is_corrected": found.num_strata > 1,
+        "basis": "random" if drawn is not None else "weighted" if found.num_strata > 1 else "plain",
+        "drawn": drawn.num_labels if drawn is not None else 0,
     }
 
 

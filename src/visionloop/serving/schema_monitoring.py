@@ -33,7 +33,7 @@ class IntervalBody(Shape):
 
 
 class FeedbackAccuracyBody(IntervalBody):
-    """Share of right answers by feedback, each group of confidence weighed by its share of the traffic."""
+    """Share of right answers by feedback."""
 
     judged: int
     """Answers people judged with one voice."""
@@ -43,8 +43,11 @@ class FeedbackAccuracyBody(IntervalBody):
     """Answers that people judged differently; they count for neither."""
     uncorrected: float
     """Right answers among the judged ones, as they are."""
-    is_corrected: bool
-    """Whether there were enough judged answers to weigh groups; else `value` is `uncorrected`."""
+    basis: Literal["random", "weighted", "plain"]
+    """`random`: by the judged answers that were drawn by chance, at least 30; only of the whole time. `weighted`: each
+    group of confidence counts by its share of the traffic. `plain`: too few for either; `value` is `uncorrected`."""
+    drawn: int
+    """Judged answers drawn by chance that a `random` one rests on, else 0."""
 
 
 class TrafficBucket(Shape):

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from visionloop.evaluation.statistics import Interval, score_interval, wilson_interval
 from visionloop.monitoring.history.counts import CONFIDENCE_EDGES, Counts
 from visionloop.monitoring.history.traffic import bin_of
+from visionloop.monitoring.labelling.estimate import Judged, TrueAccuracy, true_accuracy
 from visionloop.monitoring.store.errors import store_errors
-from visionloop.monitoring.store.tables import FEEDBACK, PREDICTIONS
+from visionloop.monitoring.store.tables import FEEDBACK, PREDICTIONS, SELECTIONS
 
 NUM_STRATA = len(CONFIDENCE_EDGES) + 2
 """Bins of confidence, and one for answers that found nothing."""
@@ -165,6 +166,30 @@ def judgements(engine: sa.Engine, where: str, task: str, edges: Sequence[datetim
         Judgements(judged=tuple(ones), right=tuple(rights), disputed=split)
         for ones, rights, split in zip(judged, good, disputed, strict=True)
     ]
+
+
+def drawn_accuracy(
+    engine: sa.Engine, where: str, task: str, since: datetime, until: datetime, *, at_least: int = 30
+) -> TrueAccuracy | None:
+    """By the judged answers of that time that were drawn by chance, as alerts go by; None with fewer than `at_least`.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
+    table = PREDICTIONS.c
+    joined = SELECTIONS.join(PREDICTIONS, table.id == SELECTIONS.c.prediction_id)
+    newest = FEEDBACK.c.created_at.desc(), FEEDBACK.c.id.desc()
+    query = (
+        sa.select(FEEDBACK.c.prediction_id, FEEDBACK.c.verdict, SELECTIONS.c.draw, SELECTIONS.c.draw_images)
+        .select_from(joined.join(FEEDBACK, FEEDBACK.c.prediction_id == table.id))
+        .where(SELECTIONS.c.task == task, SELECTIONS.c.draw.is_not(None), table.variant != "shadow")
+        .where(table.created_at >= since, table.created_at < until)
+    )
+    last: dict[str, Judged] = {}
+    with store_errors(where, "read"), engine.connect() as connection:
+        for id_, verdict, draw, images in connection.execute(query.order_by(*newest)):
+            last.setdefault(id_, Judged(right=verdict == "right", reason="random", draw=draw, draw_images=images))
+    return true_accuracy(list(last.values()), at_least=at_least)
 
 
 def merged_judgements(parts: Sequence[Judgements]) -> Judgements:

@@ -53,7 +53,8 @@ export function AccuracyCard({ summary, report, axis, marks }: AccuracyProps) {
           <Legend series={series} />
           {whole && (
             <p className={styles.note}>
-              {t(whole.is_corrected ? 'watch.accuracy.corrected' : 'watch.accuracy.uncorrected', {
+              {t(`watch.accuracy.basis.${whole.basis}`, {
+                drawn: format.count(whole.drawn),
                 judged: format.count(whole.judged),
                 raw: format.percent(whole.uncorrected),
               })}

@@ -94,7 +94,7 @@ function Compared({ report }: { report: ComparisonReport }) {
       )}
       <DataTable
         title={t('watch.comparison.title')}
-        columns={['', t('watch.version', { version: first.version }), t('watch.version', { version: second.version }), t('watch.comparison.difference')]}
+        columns={[t('watch.comparison.quantity'), t('watch.version', { version: first.version }), t('watch.version', { version: second.version }), t('watch.comparison.difference')]}
         rows={[
           [t('watch.comparison.answers'), format.count(first.answers), format.count(second.answers), ''],
           [t('watch.comparison.judged'), format.count(first.judged), format.count(second.judged), ''],

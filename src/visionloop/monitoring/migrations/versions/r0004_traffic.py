@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 _WIDE = {
     "ix_predictions_task": ["task", "created_at", "variant", "version", "top_class", "confidence", "latency_ms"],
