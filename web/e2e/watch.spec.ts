@@ -159,7 +159,7 @@ test('axe finds nothing in "Watch", and nothing is cut off', async ({ page }) =>
         ? []
         : [...document.querySelectorAll('main *')]
             .filter((one) => one.getBoundingClientRect().right > innerWidth && !one.closest('[role=group]'))
-            .map((one) => `${one.tagName} ${one.getAttribute('class') ?? ''} ${(one.textContent ?? '').slice(0, 40)}`),
+            .map((one) => `${one.tagName} ${one.getAttribute('class') ?? ''} ${one.textContent.slice(0, 40)}`),
     );
     expect(cut).toEqual([]);
     expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
