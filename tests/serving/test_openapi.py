@@ -110,13 +110,24 @@ def codes_of(operation: dict[str, Any]) -> set[str]:
 
 @pytest.mark.parametrize("name", ["answers", "bodies", "problem"])
 def test_examples_have_the_types_they_show(name: str) -> None:
-    from visionloop.serving import examples, examples_review, schema, schema_report, schema_review
+    from visionloop.serving import (
+        examples,
+        examples_label_studio,
+        examples_review,
+        schema,
+        schema_label_studio,
+        schema_report,
+        schema_review,
+    )
 
     if name == "bodies":
         for body in examples.FEEDBACK_BODIES.values():
             schema.FeedbackBody.model_validate(body["value"])
         for body in examples_review.CHANGE_BODIES.values():
             schema_review.ChangeBody.model_validate(body["value"])
+        setup, predict = examples_label_studio.LABEL_STUDIO_BODIES.values()
+        schema_label_studio.LabelStudioSetupBody.model_validate(setup["setup.json"]["value"])
+        schema_label_studio.LabelStudioPredictBody.model_validate(predict["tasks.json"]["value"])
     elif name == "problem":
         assert schema.ProblemBody.model_validate(examples.PROBLEM).model_extra == {}
     else:
@@ -125,6 +136,6 @@ def test_examples_have_the_types_they_show(name: str) -> None:
                 for body in response.get("content", {}).values():
                     if "example" in body and "$ref" in body["schema"]:
                         type_name = body["schema"]["$ref"].rsplit("/", 1)[1]
-                        modules = (schema, schema_review, schema_report)
-                        shape = next(getattr(found, type_name) for found in modules if hasattr(found, type_name))
+                        places = (schema, schema_review, schema_report, schema_label_studio)
+                        (shape,) = {getattr(place, type_name) for place in places if hasattr(place, type_name)}
                         assert shape.model_validate(body["example"]).model_extra == {}, path

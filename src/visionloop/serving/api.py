@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 from visionloop.core.errors import ImageError
 from visionloop.core.files import read_json
 from visionloop.monitoring.store import PredictionStore, StoreError
-from visionloop.serving import custom_vision, metrics
+from visionloop.serving import custom_vision, label_studio, metrics
 from visionloop.serving.administration import Administration
 from visionloop.serving.answering import Answering
 from visionloop.serving.batches import MEDIA_TYPES, BatchJobs
@@ -43,6 +43,7 @@ from visionloop.serving.reports import REPORTS, Reports
 from visionloop.serving.review import Review
 from visionloop.serving.settings import ServingSettings
 from visionloop.serving.stream import Stream
+from visionloop.serving.to_label import Queue
 from visionloop.serving.upload import read_upload
 from visionloop.task import task_names
 
@@ -81,6 +82,7 @@ class Api:
         self._verbs = verbs(task_names())
         self._administration = Administration(settings, root)
         self._reports = (root / settings.pointer).parent / REPORTS
+        self._label_studio = label_studio.LabelStudio(self._memory, self.fleet, settings)
         self._custom_vision = custom_vision.CustomVision(self._answering, self.fleet, self._verbs, settings.upload)
 
     @property
@@ -126,6 +128,7 @@ class Api:
         }
         review = Review(self._memory)
         reports = Reports(self._reports)
+        queue = Queue(self._memory, self.fleet, self._settings.labelling)
         routes: list[BaseRoute] = [
             *(Route(path, endpoint, methods=["POST"]) for path, endpoint in predictors.items()),
             self._route("/livez", self._livez, "GET"),
@@ -144,13 +147,16 @@ class Api:
             self._route("/v1/predictions/{id}", self._memory.prediction, "GET"),
             self._route("/v1/predictions/{id}/image", review.image, "GET"),
             self._route("/v1/predictions/{id}/feedback", review.take_back, "DELETE"),
-            self._route("/v1/queue", review.queue, "GET"),
+            self._route("/v1/queue", queue.answer, "GET"),
             self._route("/v1/models/history", self._administration.history, "GET"),
             self._route("/v1/models/reports/{id}", reports.report, "GET"),
             self._route("/v1/models/reports/{id}/examples/{name}", reports.picture, "GET"),
             self._route("/v1/models/change", self._administration.change, "POST"),
             WebSocketRoute("/v1/stream", Stream(self.fleet, self._settings).serve),
             self._route(custom_vision.ROUTE, self._custom_vision.answer, "POST", custom_vision.refusal),
+            self._route(f"{label_studio.PREFIX}health", self._label_studio.health, "GET"),
+            self._route(f"{label_studio.PREFIX}setup", self._label_studio.setup, "POST"),
+            self._route(f"{label_studio.PREFIX}predict", self._label_studio.predict, "POST"),
             *Page().routes(),
         ]
 

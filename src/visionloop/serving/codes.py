@@ -52,6 +52,12 @@ CODES: Mapping[str, Code] = {
     "bad_option": Code("an option is unknown, missing or out of range", "correct the one named in `where`"),
     "bad_change": Code("the change contradicts itself or its shape", "correct the field named in `where`"),
     "bad_feedback": Code("the feedback contradicts itself or its shape", "correct the field named in `where`"),
+    # What Label Studio sends.
+    "bad_task": Code("the body is not what Label Studio sends", "correct the field named in `where`"),
+    "unfit_label_config": Code("no deployed model answers what the labelling configuration asks", "take labelling.xml"),
+    "images_by_url": Code(
+        "a task's image is an address; none is fetched", "import what `visionloop label export` wrote"
+    ),
     # The image.
     "image_empty": Code("the file is empty", "replace it"),
     "image_truncated": Code("the file is damaged or cut off", "replace it"),
@@ -131,6 +137,10 @@ JSON_BODY: Refusals = {
 }
 FEEDBACK: Refusals = {422: ("bad_feedback",)}
 REPORT: Refusals = {404: ("unknown_report",)}
+LABEL_CONFIG: Refusals = {422: ("bad_task", "unfit_label_config")}
+"""Of what Label Studio sends."""
+LABEL_TASKS: Refusals = {413: ("image_too_many_bytes",), 422: ("images_by_url",)}
+"""Of its tasks' images."""
 CHANGE: Refusals = {
     404: ("unknown_model",),
     409: ("registry_refused",),
@@ -166,7 +176,7 @@ STREAM: Refusals = {400: ("bad_option",), 503: ("not_deployed",)}
 
 GROUPS = (
     ANYWHERE, KEYED, ROUTING, DEPLOYED, READY, OPTION, IMAGE, UPLOAD, QUEUE, STORE, KEPT, PICTURE, JSON_BODY,
-    FEEDBACK, REPORT, CHANGE, BATCH_UPLOAD, BATCH, BATCH_RESULT, BATCH_ROW, STREAM,
+    FEEDBACK, REPORT, LABEL_CONFIG, LABEL_TASKS, CHANGE, BATCH_UPLOAD, BATCH, BATCH_RESULT, BATCH_ROW, STREAM,
 )  # fmt: skip
 """Everything that is refused somewhere."""
 

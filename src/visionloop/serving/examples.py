@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from visionloop.serving.examples_common import BATCH_ID, PREDICTION_ID, URL, Sample
+from visionloop.serving.examples_label_studio import LABEL_STUDIO_ANSWERS, LABEL_STUDIO_SAMPLES
 from visionloop.serving.examples_report import REPORT_ANSWERS, REPORT_SAMPLES
 from visionloop.serving.examples_review import REVIEW_ANSWERS, REVIEW_SAMPLES
 
@@ -98,6 +99,7 @@ for model in client.models().models:
     "openapi": Sample(f"curl {URL}/openapi.json", ""),
     **REVIEW_SAMPLES,
     **REPORT_SAMPLES,
+    **LABEL_STUDIO_SAMPLES,
 }
 """By operation."""
 
@@ -326,5 +328,6 @@ ANSWERS: Mapping[str, Any] = {
     },
     **REVIEW_ANSWERS,
     **REPORT_ANSWERS,
+    **LABEL_STUDIO_ANSWERS,
 }
 """Answers, by operation."""

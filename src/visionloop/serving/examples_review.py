@@ -93,7 +93,11 @@ REVIEW_ANSWERS: Mapping[str, Any] = {
         "predictions": [_LISTED],
         "next": "WyIyMDI2LTExLTIxVDEzOjQ1OjA4LjU3Mjg3OSswMDowMCIsICIzZGNkZmIzZTM2Y2Q0ZmZjODAwNGVhNWVlNGQyMmY5NyJd",
     },
-    "queue": {"items": [{"reason": "uncertain", "usefulness": 0.5506, "prediction": _LISTED}], "waiting": 17},
+    "queue": {
+        "items": [{"reason": "uncertain", "usefulness": 0.5506, "prediction": _LISTED}],
+        "waiting": 17,
+        "left_today": 180,
+    },
     "history": {
         "models": [
             {

@@ -101,9 +101,11 @@ def _queue() -> dict[str, Any]:
         codes.KEPT,
     )
     operation["description"] = (
-        "Among the latest 2,000 without feedback whose image is kept: those of which the model was least sure (margin "
-        "of the two best classes; of boxes, the score nearest to a half) or a shadow answered otherwise. Every fifth "
-        "is drawn by chance: it finds what the model is sure of and wrong about."
+        "Chosen in rounds, at most `serving.labelling.per_day` a day, among the latest predictions without feedback "
+        "whose image is kept. The reasons take turns: the model is unsure, the image is unlike all that is known, "
+        "another model answered otherwise, the class has few labels. Near duplicates are thinned. A fifth is drawn by "
+        "chance among all images since the last draw: it finds what the model is sure of and wrong about, and alone "
+        "tells how good it is. What was chosen stays in the queue until it is judged, or for a week."
     )
     limit = {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
     task = {"name": "task", "in": "query", "required": True, "schema": _TEXT, "description": "Of this task."}
