@@ -71,7 +71,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, bundles: dict[str, Path]) -
         with zipfile.ZipFile(folder / name, "w") as archive:
             for member, data in scenes.items():
                 archive.writestr(member, data)
-    write_report(folder)
     image = base64.b64encode(encoded()).decode()
     config = (
         "<View><Image name='image' value='$image'/><Choices name='label' toName='image'>"
@@ -80,6 +79,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, bundles: dict[str, Path]) -
     tasks = [{"id": 17, "data": {"image": f"data:image/png;base64,{image}"}}]
     (folder / "setup.json").write_text(json.dumps({"schema": config}))
     (folder / "tasks.json").write_text(json.dumps({"tasks": tasks, "label_config": config}))
+    write_report(folder)
     with serving(folder, bundles) as found:
         yield found
 

@@ -81,8 +81,8 @@ class Api:
         self._reporting = False
         self._verbs = verbs(task_names())
         self._administration = Administration(settings, root)
-        self._reports = (root / settings.pointer).parent / REPORTS
         self._label_studio = label_studio.LabelStudio(self._memory, self.fleet, settings)
+        self._reports = (root / settings.pointer).parent / REPORTS
         self._custom_vision = custom_vision.CustomVision(self._answering, self.fleet, self._verbs, settings.upload)
 
     @property
@@ -127,8 +127,8 @@ class Api:
             for verb, task in self._verbs.items()
         }
         review = Review(self._memory)
-        reports = Reports(self._reports)
         queue = Queue(self._memory, self.fleet, self._settings.labelling)
+        reports = Reports(self._reports)
         routes: list[BaseRoute] = [
             *(Route(path, endpoint, methods=["POST"]) for path, endpoint in predictors.items()),
             self._route("/livez", self._livez, "GET"),

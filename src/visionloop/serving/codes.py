@@ -136,11 +136,11 @@ JSON_BODY: Refusals = {
     415: ("unsupported_media_type",),
 }
 FEEDBACK: Refusals = {422: ("bad_feedback",)}
-REPORT: Refusals = {404: ("unknown_report",)}
 LABEL_CONFIG: Refusals = {422: ("bad_task", "unfit_label_config")}
 """Of what Label Studio sends."""
 LABEL_TASKS: Refusals = {413: ("image_too_many_bytes",), 422: ("images_by_url",)}
 """Of its tasks' images."""
+REPORT: Refusals = {404: ("unknown_report",)}
 CHANGE: Refusals = {
     404: ("unknown_model",),
     409: ("registry_refused",),
@@ -176,7 +176,7 @@ STREAM: Refusals = {400: ("bad_option",), 503: ("not_deployed",)}
 
 GROUPS = (
     ANYWHERE, KEYED, ROUTING, DEPLOYED, READY, OPTION, IMAGE, UPLOAD, QUEUE, STORE, KEPT, PICTURE, JSON_BODY,
-    FEEDBACK, REPORT, LABEL_CONFIG, LABEL_TASKS, CHANGE, BATCH_UPLOAD, BATCH, BATCH_RESULT, BATCH_ROW, STREAM,
+    FEEDBACK, LABEL_CONFIG, LABEL_TASKS, REPORT, CHANGE, BATCH_UPLOAD, BATCH, BATCH_RESULT, BATCH_ROW, STREAM,
 )  # fmt: skip
 """Everything that is refused somewhere."""
 

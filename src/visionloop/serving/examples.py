@@ -98,8 +98,8 @@ for model in client.models().models:
     "metrics": Sample(f"curl {URL}/metrics", 'client.metrics().count("visionloop_requests_total")'),
     "openapi": Sample(f"curl {URL}/openapi.json", ""),
     **REVIEW_SAMPLES,
-    **REPORT_SAMPLES,
     **LABEL_STUDIO_SAMPLES,
+    **REPORT_SAMPLES,
 }
 """By operation."""
 
@@ -327,7 +327,7 @@ ANSWERS: Mapping[str, Any] = {
         "request_id": "346e67f8b0af46abb1b28bd76e419d76",
     },
     **REVIEW_ANSWERS,
-    **REPORT_ANSWERS,
     **LABEL_STUDIO_ANSWERS,
+    **REPORT_ANSWERS,
 }
 """Answers, by operation."""
