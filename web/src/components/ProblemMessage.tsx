@@ -45,7 +45,8 @@ function Fact({ name, text }: { name: string; text: string }) {
   return (
     <>
       <dt>{name}</dt>
-      <dd>{text}</dd>
+      {/* The service speaks English. */}
+      <dd lang="en">{text}</dd>
     </>
   );
 }
