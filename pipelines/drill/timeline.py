@@ -17,14 +17,21 @@ class Event(NamedTuple):
     Attributes:
         at: When it began.
         name: In a word or two, for the picture.
+        task: Whose; empty where it is of all.
         text: For people.
         held: Whether it was as expected; None where nothing was expected.
     """
 
     at: datetime
     name: str
+    task: str
     text: str
     held: bool | None
+
+    @property
+    def title(self) -> str:
+        """Name and task."""
+        return f"{self.name} ({self.task})" if self.task else self.name
 
 
 @dataclass
@@ -39,13 +46,13 @@ class Timeline:
         """Since the start."""
         return (at - self.start).total_seconds()
 
-    def note(self, name: str, text: str) -> None:
+    def note(self, name: str, text: str, *, task: str = "") -> None:
         """Something happened."""
-        self._add(Event(datetime.now(UTC), name, text, None))
+        self._add(Event(datetime.now(UTC), name, task, text, None))
 
-    def expect(self, name: str, held: bool, text: str) -> None:
+    def expect(self, name: str, held: bool, text: str, *, task: str = "") -> None:
         """Something had to hold."""
-        self._add(Event(datetime.now(UTC), name, text, held))
+        self._add(Event(datetime.now(UTC), name, task, text, held))
 
     @property
     def failed(self) -> list[Event]:
@@ -65,13 +72,13 @@ class Timeline:
         for event in self.events:
             if event.held is not None:
                 mark = "[green]held[/]" if event.held else "[red]FAILED[/]"
-                table.add_row(f"{self.seconds(event.at):.0f} s", event.name, escape(event.text), mark)
+                table.add_row(f"{self.seconds(event.at):.0f} s", event.title, escape(event.text), mark)
         return table
 
     def _add(self, event: Event) -> None:
         self.events.append(event)
         mark = {True: "[green]✓[/]", False: "[red]✗[/]", None: " "}[event.held]
         self.console.print(
-            f"[dim]{self.seconds(event.at):6.1f} s[/] {mark} [bold]{event.name}[/] {escape(event.text)}",
+            f"[dim]{self.seconds(event.at):6.1f} s[/] {mark} [bold]{event.title}[/] {escape(event.text)}",
             highlight=False,
         )
