@@ -238,14 +238,11 @@ class _Acts:
 
     def spoil(self) -> None:
         """A model that learned nothing must be refused; then the promotion is taken back."""
-        for subject in self._subjects:
-            task, before = subject.task, self._deployed(subject.task)
-            self._workspace.stage(
-                "run", f"task={task}", "training.max_epochs=1", "training.learning_rate=1e-7", "build=bad",
-                "reports=bad",
-            )  # fmt: skip
-            text = f"version {before['version']} is still the champion"
-            self._timeline.expect("bad model refused", self._deployed(task) == before, text, task=task)
+        before = {subject.task: self._deployed(subject.task) for subject in self._subjects}
+        _train(self._workspace, self._subjects, "bad", ["training.max_epochs=1", "training.learning_rate=1e-7"])
+        for task, champion in before.items():
+            text = f"version {champion['version']} is still the champion"
+            self._timeline.expect("bad model refused", self._deployed(task) == champion, text, task=task)
         for subject in self._subjects:
             task, second = subject.task, self._deployed(subject.task)
             # Where nothing was promoted there is nothing to go back to: a failure of the drill, told like the others.
