@@ -19,7 +19,7 @@ from pipelines.drill.subject import Answered, Photo, Subject
 from pipelines.drill.timeline import Timeline
 from pipelines.drill.traffic import Failure, Traffic, Trickle
 from pipelines.drill.workspace import Workspace
-from visionloop.core.cores import usable_cores
+from visionloop.retraining.state import Journal
 from visionloop.serving.client import Client
 
 _SWAP_S = 15.0
@@ -36,12 +36,14 @@ class Plan:
         subjects: Tasks, all served by one service.
         window: Distinct images in a window of the drift check.
         workers: Processes of the service.
+        clients: Requests at a time in a burst.
         whole: Whether a bad model and a rollback come at the end.
     """
 
     subjects: tuple[Subject, ...]
     window: int = 200
     workers: int = 2
+    clients: int = 6
     whole: bool = True
 
 
@@ -78,25 +80,28 @@ class Drill:
     pictures: dict[str, list[Photo]] = field(default_factory=dict)
 
 
-def play(root: Path, plan: Plan, console: Console) -> Drill:
+def play(
+    root: Path, plan: Plan, console: Console, *, workspace: Callable[[Path, dict[str, Any]], Workspace] = Workspace
+) -> Drill:
     """Run a drill.
 
     Args:
         root: An empty folder, for everything the drill writes.
         plan: What is played.
         console: For the events, as they happen.
+        workspace: Makes the drill's project, from folder and settings.
 
     Raises:
         VisionloopError: a command failed, so that the drill could not go on.
     """
     with Sink() as sink:
         timeline = Timeline(console)
-        workspace = Workspace(root, _settings(plan, sink.url))
-        _first_models(workspace, plan.subjects, timeline)
-        with workspace.service(), Traffic(workspace.url, plan.subjects) as traffic:
-            timeline.note("service", f"ready on port {workspace.port}")
+        project = workspace(root, _settings(plan, sink.url))
+        _first_models(project, plan.subjects, timeline)
+        with project.service(), Traffic(project.url, plan.subjects, clients=plan.clients) as traffic:
+            timeline.note("service", f"ready on port {project.port}")
             drill = Drill(plan, timeline, traffic.answers, traffic.failures, sink.messages)
-            acts = _Acts(workspace, drill, sink, traffic)
+            acts = _Acts(project, drill, sink, traffic)
             acts.normal()
             acts.decay()
             acts.learn()
@@ -149,17 +154,18 @@ def _first_models(workspace: Workspace, subjects: Sequence[Subject], timeline: T
 
 def _train(workspace: Workspace, subjects: Sequence[Subject], name: str, words: Sequence[str]) -> None:
     """Train, evaluate and judge a model of each task; side by side, for most of the time is not a training's."""
-    threads = max(1, usable_cores() // len(subjects))
 
     def run(subject: Subject) -> None:
         # A folder each: one pipeline at a time works in one.
         folder = f"{name}-{subject.task}"
         places = (f"build={folder}", f"reports={folder}/reports")
-        workspace.stage("run", f"task={subject.task}", f"training.threads={threads}", *places, *words)
+        workspace.stage("drill.model", f"task={subject.task}", *places, *words)
 
     with ThreadPoolExecutor(len(subjects)) as pool:
-        for _ in pool.map(run, subjects):
-            pass
+        others = [pool.submit(run, subject) for subject in subjects[1:]]
+        run(subjects[0])
+        for other in others:
+            other.result()
 
 
 class _Acts:
@@ -265,9 +271,8 @@ class _Acts:
         return {summary["task"]: summary["alarm"] for summary in json.loads(said)}
 
     def _expect_promotion(self, task: str, began: datetime) -> None:
-        _, said = self._workspace.visionloop("retrain", "--status", "--json")
-        run = json.loads(said)[task]["run"] or {"reasons": [], "outcome": "nothing", "steps": []}
-        reasons, outcome = run["reasons"], run["outcome"]
+        run = Journal(self._workspace.root / "mlruns/retraining" / task).read()
+        reasons, outcome = (run.reasons, run.outcome) if run is not None else ((), None)
         asked = any("drift" in reason for reason in reasons)
         self._timeline.expect("asked for by drift", asked, ", ".join(reasons), task=task)
         promoted = outcome == "promoted"

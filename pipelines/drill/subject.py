@@ -70,8 +70,8 @@ class Subject(ABC):
     options: ClassVar[dict[str, Any]]
     sight: ClassVar[str]
     fall: ClassVar[float]
-    recovery: ClassVar[float]
     relative: ClassVar[bool]
+    recovery: float
     labels: int
 
     @abstractmethod

@@ -15,8 +15,6 @@ from pipelines.drill.subject import Answered, Photo, Subject
 from visionloop.core.errors import VisionloopError
 from visionloop.serving.client import Client
 
-_CLIENTS = 6
-
 
 class Failure(NamedTuple):
     """A request without an answer."""
@@ -34,10 +32,10 @@ class Traffic:
         failures: Requests without an answer.
     """
 
-    def __init__(self, url: str, subjects: Sequence[Subject]) -> None:
+    def __init__(self, url: str, subjects: Sequence[Subject], *, clients: int) -> None:
         self.answers: dict[str, list[Answered]] = {subject.task: [] for subject in subjects}
         self.failures: list[Failure] = []
-        self._client = Client(url, retries=0)
+        self._client, self._clients = Client(url, retries=0), clients
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -50,7 +48,7 @@ class Traffic:
 
     def burst(self, subject: Subject, photos: Sequence[Photo]) -> list[Answered]:
         """Ask about every photo, several at a time; returns the answers in the photos' order, without failures."""
-        with ThreadPoolExecutor(_CLIENTS) as pool:
+        with ThreadPoolExecutor(self._clients) as pool:
             answers = list(pool.map(lambda photo: self.ask(subject, photo), photos))
         return [answer for answer in answers if answer is not None]
 
