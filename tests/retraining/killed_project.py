@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from pipelines import export, retrain, train
 from tests.evaluation.fake import CLASSES, SIDE, TRUE_THRESHOLD, Brightness, make_bundle, to_png
@@ -63,10 +64,11 @@ def acknowledge(store: PredictionStore, folder: Path, number: int) -> tuple[str,
 def call(config: Config) -> int:
     """`visionloop retrain --force`, in this process; the model is the better the more labels it was made from."""
     os.chdir(config.root)
-    predictor.load_task = lambda name: Brightness()
-    retrain.load_config = lambda: config
-    train.stage = lambda config: "trained"
-    export.stage = _export
+    patch = pytest.MonkeyPatch()
+    patch.setattr(predictor, "load_task", lambda name: Brightness())
+    patch.setattr(retrain, "load_config", lambda: config)
+    patch.setattr(train, "stage", lambda config: "trained")
+    patch.setattr(export, "stage", _export)
     return retrain.main(["--task", TASK, "--force"])
 
 
