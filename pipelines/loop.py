@@ -17,7 +17,7 @@ from visionloop.retraining.feedback import FeedbackPlace, known_truths, read_fee
 from visionloop.retraining.job import Job, Run, Step, StepResult
 from visionloop.retraining.judgements import Judgement
 from visionloop.retraining.state import Journal
-from visionloop.retraining.triggers import Decision, answers_right, look, read_drift
+from visionloop.retraining.triggers import Decision, judged_answers, look, read_drift
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class Loop:
             now=now,
             history=self.journal.history(),
             drift=read_drift(self.state / general.monitoring.alerts.drift_file),
-            right=[] if champion is None else answers_right(trusted, digest=champion.digest, since=since),
+            judged=[] if champion is None else judged_answers(trusted, digest=champion.digest, since=since),
             new_labels=collected.added + collected.changed,
             force=force,
         )

@@ -17,6 +17,7 @@ from visionloop.ab_commands import ab
 from visionloop.alert_commands import alerts
 from visionloop.core.errors import ImageError, RegistryError, VisionloopError
 from visionloop.drift_commands import drift
+from visionloop.label_commands import label
 from visionloop.retrain_commands import drill, retrain, schedule
 
 if TYPE_CHECKING:
@@ -317,6 +318,7 @@ main.add_command(alerts)
 main.add_command(retrain)
 main.add_command(schedule)
 main.add_command(drift)
+main.add_command(label)
 main.add_command(drill)
 
 

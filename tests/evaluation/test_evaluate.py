@@ -40,6 +40,7 @@ def test_it_writes_everything(tmp_path: Path, dataset: Path, bundle: Path) -> No
     assert sorted(path.name for path in result.folder.iterdir()) == [
         "confusion.csv",
         "evaluation.json",
+        "examples",
         "metrics.json",
         "mistakes.png",
         "per_class.csv",
@@ -47,6 +48,7 @@ def test_it_writes_everything(tmp_path: Path, dataset: Path, bundle: Path) -> No
         "predictions.csv",
         "predictions.jsonl",
         "report.html",
+        "report.json",
     ]
     assert json.loads((result.folder / "metrics.json").read_text())["accuracy"] == 56 / 64
     assert [row["class"] for row in rows(result.folder / "per_class.csv")] == ["dark", "light"]

@@ -10,9 +10,10 @@ import pytest
 from tests.retraining.test_collect import word
 from visionloop.core.errors import DataError
 from visionloop.monitoring.alerts.sources.reports import DriftFile, Finding
+from visionloop.monitoring.labelling.estimate import Judged
 from visionloop.retraining.settings import TriggerSettings
 from visionloop.retraining.state import Ended
-from visionloop.retraining.triggers import Decision, answers_right, look, read_drift
+from visionloop.retraining.triggers import Decision, judged_answers, look, read_drift
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
@@ -44,7 +45,7 @@ def decide(
         now=NOW,
         history=history,
         drift=report,
-        right=right,
+        judged=[Judged(right=is_right) for is_right in right],
         new_labels=new_labels,
         force=force,
     )
@@ -120,9 +121,9 @@ def test_accuracy_counts_the_last_word_on_the_champions_own_answers() -> None:
         word("c", None, key="ann", minutes=0),
     ]
     since = words[0].at
-    assert sorted(answers_right(words, digest="d", since=since)) == [False, False, True]
-    assert answers_right(words, digest="other", since=since) == []
-    assert answers_right(words, digest="d", since=since + timedelta(seconds=1)) == []
+    assert sorted(one.right for one in judged_answers(words, digest="d", since=since)) == [False, False, True]
+    assert judged_answers(words, digest="other", since=since) == []
+    assert judged_answers(words, digest="d", since=since + timedelta(seconds=1)) == []
 
 
 def test_the_drift_report_as_the_alerts_read_it(tmp_path: Path) -> None:

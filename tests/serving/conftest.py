@@ -82,7 +82,7 @@ def canary(bundle: Path, share: float, version: str = "2") -> Canary:
 
 
 OPERATIONS = [
-    (method.upper(), re.compile(path.replace("{id}", "[^/]+")), operation)
+    (method.upper(), re.compile(path.replace("{id}", "[^/]+").replace("{name}", "[^/]+")), operation)
     for path, operations in openapi_document(verbs(task_names()))["paths"].items()
     for method, operation in operations.items()
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -20,6 +21,7 @@ import pytest
 from pipelines.api_reference import API_TARGET, api_reference
 from tests.serving.conftest import encoded
 from tests.serving.live import Server, serving
+from tests.web.catalog import write_report
 from visionloop.serving.client import Client
 from visionloop.serving.examples import BATCH_ID, PREDICTION_ID, URL
 
@@ -69,6 +71,15 @@ def server(tmp_path_factory: pytest.TempPathFactory, bundles: dict[str, Path]) -
         with zipfile.ZipFile(folder / name, "w") as archive:
             for member, data in scenes.items():
                 archive.writestr(member, data)
+    image = base64.b64encode(encoded()).decode()
+    config = (
+        "<View><Image name='image' value='$image'/><Choices name='label' toName='image'>"
+        "<Choice value='red'/><Choice value='green'/><Choice value='blue'/></Choices></View>"
+    )
+    tasks = [{"id": 17, "data": {"image": f"data:image/png;base64,{image}"}}]
+    (folder / "setup.json").write_text(json.dumps({"schema": config}))
+    (folder / "tasks.json").write_text(json.dumps({"tasks": tasks, "label_config": config}))
+    write_report(folder)
     with serving(folder, bundles) as found:
         yield found
 
@@ -155,6 +166,8 @@ def test_curl_gets_what_the_reference_shows(block: Block, reality: Reality) -> N
         assert body.startswith(b"\x89PNG")
     elif block.section == "GET /v1/predictions/{id}/image":
         assert body.startswith(b"\xff\xd8")  # JPEG
+    elif block.section == "GET /v1/models/reports/{id}/examples/{name}":
+        assert body.startswith(b"\x89PNG")
     elif example.startswith(("{", "[")):
         same_shape(json.loads(example), json.loads(body), block.section)
     elif example:
@@ -177,7 +190,7 @@ def test_the_bodies_of_feedback_are_accepted(reality: Reality) -> None:
     bodies = [block.text for block in API_BLOCKS if block.before.startswith("Body, ")]
     said = [body for body in bodies if "verdict" in body]
     assert len(said) == 3
-    assert len(bodies) == 6  # the others are changes, which nothing is registered for here
+    assert len(bodies) == 8  # the others are changes, which nothing is registered for here, and Label Studio's
     for body in said:
         status, _ = reality.shell(f"curl --json {shlex.quote(body)} {URL}/v1/feedback")
         assert status == 200
@@ -204,7 +217,7 @@ def test_the_python_examples_of_the_reference(
     assert told["GET /v1/batches/{id}"].splitlines()[-1] == "done 0"
     assert Path("result.csv").read_text().startswith("image,class,score")
     assert told["GET /v1/predictions/{id}"].split() == ["tiny-classification", "1", "7"]
-    assert told["GET /v1/queue"].split()[0] in ("uncertain", "random")
+    assert told["GET /v1/queue"].split()[0] in ("uncertain", "novel", "disagreement", "random")
     assert told["POST /v1/models/change"].startswith("unknown_model")
     assert len(told["GET /v1/models"].splitlines()) == 2
     names["client"].close()

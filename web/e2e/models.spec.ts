@@ -19,16 +19,94 @@ test('versions, their evidence, the gate and the history are shown', async ({ pa
   const newest = versions.getByRole('listitem').filter({ has: page.getByRole('heading', { name: 'Version 3' }) });
   await expect(newest).toContainText('challenger');
   await expect(newest).toContainText('accuracy 0.93 95% interval 0.9 to 0.95');
-  await newest.getByText('Gate:').click();
+  await expect(newest).toContainText('Gate: refuse. It may not become champion, because:');
+  await newest.getByText('What the gate looked at').click();
   await expect(newest).toContainText('did not hold: red, the class that fares worst, loses 0.110 of recall');
+  await expect(newest).toContainText('held: accuracy 0.93 is at or above its floor 0.5.');
   const table = page.getByRole('table');
-  await expect(table.getByRole('row').nth(1)).toHaveText(/^accuracy\s*0\.9195%.*0\.9395%.*\+0\.02$/s);
+  await expect(table.first().getByRole('row').nth(1)).toHaveText(/^accuracy\s*0\.9195%.*0\.9395%.*\+0\.02$/s);
   await page.getByRole('checkbox', { name: 'Compare version 2' }).check();
   await expect(page.getByRole('heading', { name: 'Version 3 and version 2' })).toBeVisible();
   const history = page.getByRole('region', { name: 'Changes of the champion' }).getByRole('listitem');
   await expect(history).toHaveCount(3);
   await expect(history.first()).toContainText(`${MODEL}: back to version 1`);
   await expect(history.first()).toContainText('misses reds at night');
+});
+
+test('the report and the model card of a version are read in place', async ({ page }) => {
+  await open(page);
+  const opener = page.getByRole('button', { name: 'Report and model card Version 3' });
+  await opener.focus();
+  await page.keyboard.press('Enter');
+  const report = page.getByRole('region', { name: 'Report of version 3' });
+  await expect(report.getByRole('heading', { name: 'Report of version 3' })).toBeFocused();
+  await expect(opener).toHaveAttribute('aria-expanded', 'true');
+  await expect(report).toContainText('Measured on 500 images: test of tiny');
+  await expect(report).toContainText(/accuracy\s*0\.93\s*95% interval 0\.88 to 0\.95/);
+  const rows = report.getByRole('table').getByRole('row');
+  await expect(rows).toHaveCount(4);
+  await expect(rows.nth(1)).toContainText('a class with a very long name'); // the weakest
+  await expect(rows.nth(2)).toHaveText(/^red\s*50\s*0\.9\s*0\.8695% interval 0\.76 to 0\.9\s*0\.85/);
+  await picture(page, 'models-report-numbers');
+
+  await report.getByRole('radio', { name: 'Right and wrong' }).click();
+  await expect(report.getByTitle('9 of 50 images of red were taken for green')).toHaveText('9');
+  await expect(report.getByRole('listitem').first()).toHaveText(/^a class .* taken for red\s*25$/);
+  await expect(report.getByRole('img', { name: 'Does the stated confidence hold?' })).toBeVisible();
+  await picture(page, 'models-report-errors');
+
+  await report.getByRole('radio', { name: 'Worst images' }).click();
+  await expect(report.getByRole('img', { name: 'Image tiny-0: shows red, found green, 81%' })).toBeVisible();
+  await expect(report.getByRole('img')).toHaveCount(3);
+  const drawn = await report.getByRole('img').first().evaluate((image: HTMLImageElement) => image.naturalWidth);
+  expect(drawn).toBe(64);
+
+  await report.getByRole('radio', { name: 'Model card' }).click();
+  await expect(report.getByRole('heading', { name: 'Classification model for tiny' })).toBeVisible();
+  await expect(report.getByRole('listitem')).toHaveText('temperature: 1.2');
+  // What looks like HTML or a link is text.
+  await expect(report).toContainText('<img src=x onerror="alert(1)"> [press me](javascript:alert(1))');
+  await expect(report.locator('img, a, script')).toHaveCount(0);
+
+  await report.getByRole('button', { name: 'Close' }).press('Enter');
+  await expect(report).toHaveCount(0);
+  await expect(opener).toBeFocused();
+  const second = page.getByRole('listitem').filter({ has: page.getByRole('heading', { name: 'Version 2' }) });
+  await expect(second).toContainText('no report is kept with it');
+});
+
+test('boxes of a report are drawn, and its curves', async ({ page }) => {
+  await page.goto('/models');
+  await page.getByRole('radio', { name: 'tiny-detection' }).click();
+  await page.getByRole('button', { name: 'Report and model card' }).click();
+  const report = page.getByRole('region', { name: 'Report of version 1' });
+  await report.getByRole('radio', { name: 'Right and wrong' }).click();
+  const curves = report.getByRole('img', { name: 'Precision against recall' });
+  await expect(curves.locator('polyline')).toHaveCount(3);
+  await expect(report.getByRole('list', { name: 'Classes' }).getByRole('listitem')).toHaveCount(3);
+  await picture(page, 'models-report-curves');
+  await report.getByRole('radio', { name: 'Worst images' }).click();
+  await expect(report.getByRole('img', { name: 'Image tiny-0: shows red, found green' })).toBeVisible();
+  await expect(report.locator('rect[data-truth]')).toHaveCount(3);
+  await picture(page, 'models-report-examples');
+});
+
+test('two versions are compared class by class, and a report that is gone says so', async ({ page }) => {
+  await open(page);
+  const classes = page.getByRole('table').nth(1);
+  await expect(classes.getByRole('row').nth(1)).toHaveText(/^green\s*50\s*0\.94\s*0\.94\s*0$/);
+  await expect(classes.getByRole('row').nth(3)).toHaveText(/^red\s*50\s*0\.81\s*0\.85\s*\+0\.04$/);
+  await page.getByRole('combobox', { name: 'Metric' }).selectOption('recall');
+  await expect(classes.getByRole('row').nth(3)).toHaveText(/^red\s*50\s*0\.82\s*0\.86/);
+  await page.getByRole('checkbox', { name: 'Compare version 2' }).check();
+  await expect(page.getByText('One of the two has no report')).toBeVisible();
+  const facts = { detail: 'there is no such report', where: 'path', expected: '', action: '' };
+  await page.route('**/v1/models/reports/3333333333333333', (route) =>
+    route.fulfill({ status: 404, json: { code: 'unknown_report', ...facts } }),
+  );
+  await page.reload();
+  await page.getByRole('button', { name: 'Report and model card Version 3' }).click();
+  await expect(page.getByRole('alert')).toContainText('This report is gone');
 });
 
 test('a change is made once it is confirmed, and says what it did', async ({ page }) => {
@@ -81,9 +159,14 @@ test('axe finds nothing in "Models", and nothing is cut off', async ({ page }) =
     await page.emulateMedia({ colorScheme });
     await page.setViewportSize({ width, height: width === 320 ? 640 : 900 });
     await open(page);
-    await page.getByText('Gate:').first().click();
-    await picture(page, `models-${colorScheme}-${width}`);
-    expect(await violations(page)).toEqual([]);
-    expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
+    await page.getByText('What the gate looked at').first().click();
+    await page.getByRole('button', { name: 'Report and model card Version 3' }).click();
+    for (const part of ['Numbers', 'Right and wrong', 'Worst images', 'Model card']) {
+      await page.getByRole('radio', { name: part }).click();
+      if (part === 'Worst images') await expect(page.getByRole('img').first()).toBeVisible();
+      await picture(page, `models-${part.toLowerCase().replaceAll(' ', '-')}-${colorScheme}-${width}`);
+      expect(await violations(page)).toEqual([]);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
+    }
   }
 });

@@ -41,6 +41,34 @@ for (const colorScheme of ['light', 'dark'] as const) {
   }
 }
 
+test.describe('in German, on a small phone', () => {
+  test.use({ locale: 'de', viewport: { width: 320, height: 640 } });
+
+  test('nothing is cut off in any panel', async ({ page }) => {
+    const wider = () => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    await page.goto('/');
+    await page.getByTestId('files').setInputFiles(png(64, 48));
+    await expect(page.getByRole('heading', { name: 'Detektion' })).toBeVisible();
+    expect(await wider()).toBe(0);
+    await page.goto('/live');
+    await page.getByRole('button', { name: 'Kamera' }).last().click();
+    await expect(page.getByTestId('fps')).toHaveText(/^[\d,]+$/);
+    expect(await wider()).toBe(0);
+    await page.goto('/many');
+    await expect(page.getByRole('button', { name: 'Ordner wählen' })).toBeVisible();
+    expect(await wider()).toBe(0);
+    await page.goto('/label');
+    await expect(page.getByRole('radio', { name: 'Am nützlichsten' })).toBeVisible();
+    expect(await wider()).toBe(0);
+    await page.goto('/models');
+    await page.getByRole('button', { name: 'Bericht und Modellkarte' }).first().click();
+    for (const part of ['Zahlen', 'Richtig und falsch', 'Schlechteste Bilder', 'Modellkarte']) {
+      await page.getByRole('radio', { name: part }).click();
+      expect(await wider()).toBe(0);
+    }
+  });
+});
+
 test('the first visit transfers little and is ready soon', async ({ browser }) => {
   const visits: { bytes: number; paint: number; ready: number }[] = [];
   for (let visit = 0; visit < 4; visit += 1) {

@@ -20,6 +20,7 @@ from visionloop.artifact.predictor import Predictor
 from visionloop.core import files
 from visionloop.core.errors import DataError
 from visionloop.data.samples import Dataset, Sample
+from visionloop.evaluation.record import write_record
 from visionloop.evaluation.report import evaluation_report
 from visionloop.evaluation.settings import EvaluationSettings
 from visionloop.evaluation.summary import EvaluationSummary
@@ -35,7 +36,8 @@ class EvaluationResult:
     """What an evaluation left.
 
     Attributes:
-        folder: With `evaluation.json`, `metrics.json`, `per_image.npz`, `report.html`, tables as CSV, figures as PNG.
+        folder: With `evaluation.json`, `metrics.json`, `per_image.npz`, `report.html`, the same as data (`report.json`
+            with `examples/`), tables as CSV, figures as PNG.
         summary: The numbers.
     """
 
@@ -74,7 +76,9 @@ def evaluate(
         write_csv(folder / "per_class.csv", scored.evaluation.per_class)
         for name, table in scored.evaluation.tables.items():
             write_csv(folder / f"{name}.csv", table)
-        figures = predictor.task.figures(scored.evaluation, _examples(dataset, scored.worst), predictor.classes)
+        examples = _examples(dataset, scored.worst)
+        write_record(folder, summary, scored.evaluation.tables, examples)
+        figures = predictor.task.figures(scored.evaluation, examples, predictor.classes)
         for figure in figures:
             (folder / f"{figure.name}.png").write_bytes(figure.png)
         report = evaluation_report(summary, figures, predictor.bundle.manifest)

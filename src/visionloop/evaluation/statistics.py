@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -48,8 +49,32 @@ def wilson_interval(successes: int, trials: int, *, confidence: float = 0.95) ->
     """
     if trials < 1 or not 0 <= successes <= trials:
         raise ValueError(f"successes must be in 0..trials and trials at least 1, found {successes} of {trials}")
+    return _score_interval(successes / trials, float(trials), confidence)
+
+
+def weighted_interval(successes: Sequence[bool], weights: Sequence[float], *, confidence: float = 0.95) -> Interval:
+    """The score interval of a weighted share, for as many trials as the weights are worth.
+
+    (sum w)^2 / sum w^2 is Kish's effective sample size ("Survey Sampling", 1965, section 11.7); with equal weights it
+    is the number of trials, and the interval `wilson_interval`.
+
+    Args:
+        successes: One a trial.
+        weights: Above 0, one a trial.
+        confidence: In (0, 1).
+
+    Raises:
+        ValueError: nothing, a weight that is not positive, or lengths that differ.
+    """
+    rights, sizes = np.asarray(successes, np.float64), np.asarray(weights, np.float64)
+    if rights.shape != sizes.shape or not len(sizes) or not (sizes > 0).all():
+        raise ValueError(f"one positive weight a trial is needed, found {len(sizes)} for {len(rights)}")
+    share = float((rights * sizes).sum() / sizes.sum())
+    return _score_interval(share, float(sizes.sum() ** 2 / (sizes**2).sum()), confidence)
+
+
+def _score_interval(share: float, trials: float, confidence: float) -> Interval:
     z = _two_sided_z(confidence)
-    share = successes / trials
     centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials)) / (1 + z * z / trials)
     return Interval(mean=share, lower=max(0.0, centre - half), upper=min(1.0, centre + half), confidence=confidence)

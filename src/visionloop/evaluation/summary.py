@@ -114,7 +114,7 @@ class EvaluationSummary:
         record["not_finite"] = [
             name for name, value in self.metrics.items() if value is not None and not math.isfinite(value)
         ]
-        files.write_json(folder / SUMMARY, _jsonable(record))
+        files.write_json(folder / SUMMARY, jsonable(record))
         files.write_json(folder / METRICS, self.flat_metrics())
         arrays: dict[str, Any] = {f"image_{name}": values for name, values in self.per_image.items()}
         arrays[_IDS] = np.array(self.sample_ids, dtype=np.str_)
@@ -148,12 +148,12 @@ def _fields(record: Mapping[str, Any]) -> dict[str, Any]:
     return {name: record[name] for name in names} | {"metrics": metrics, "classes": tuple(record["classes"])}
 
 
-def _jsonable(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
     """Plain JSON values: numpy scalars unwrapped, numbers that are not finite as None."""
     if isinstance(value, Mapping):
-        return {str(key): _jsonable(item) for key, item in value.items()}
+        return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_jsonable(item) for item in value]
+        return [jsonable(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -27,6 +27,42 @@ class StoreSettings(Settings):
     """Seconds to wait for a locked or silent database."""
     retention_days: int = Field(default=90, ge=1)
     """Days after which a prediction is deleted, with its feedback."""
+
+
+class LabellingSettings(Settings):
+    """Which answered images people are asked to label. The shares are of what is left after `random`."""
+
+    per_day: int = Field(default=200, ge=0, le=100_000)
+    """Most images chosen for a task and day (UTC): what people can be asked for."""
+    round_images: int = Field(default=20, ge=1, le=1000)
+    """Images chosen at once; a small round follows traffic and labels more closely."""
+    random: float = Field(default=0.2, ge=0, le=1)
+    """Share drawn by chance: only these tell how good the model is on all images."""
+    uncertain: float = Field(default=0.5, ge=0, le=1)
+    """Share of images that the model is unsure of."""
+    novel: float = Field(default=0.25, ge=0, le=1)
+    """Share of images unlike all that is known."""
+    disagreement: float = Field(default=0.15, ge=0, le=1)
+    """Share of images that a shadow, or the champion beside a canary, answered otherwise."""
+    balance: float = Field(default=0.1, ge=0, le=1)
+    """Share of images of classes with few labels."""
+    measure: Literal["margin", "entropy"] = "margin"
+    """What unsure means of ranked classes."""
+    boxes: Literal["max", "mean"] = "max"
+    """What unsure means of boxes: the least sure one, or their mean."""
+    pool: int = Field(default=2000, ge=10, le=50_000)
+    """Latest answers that are looked at."""
+    keep_days: int = Field(default=7, ge=1, le=365)
+    """Days after which a chosen image that nobody has judged is no longer asked for."""
+    seed: int = Field(default=0, ge=0)
+    """Of chance: the same store gives the same choice."""
+
+    @model_validator(mode="after")
+    def _some_reason(self) -> Self:
+        """A budget that nothing may take would look like a queue that is always empty."""
+        if not (self.random or self.uncertain or self.novel or self.disagreement or self.balance):
+            raise ValueError("one of random, uncertain, novel, disagreement and balance must be above 0")
+        return self
 
 
 class ProfileSettings(Settings):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from visionloop.registry.lookup import (
     verdict_in,
     versions_of,
 )
+from visionloop.registry.reports import REPORTS, report_id, write_reports
 from visionloop.registry.settings import RegistrySettings
 
 _log = logging.getLogger(__name__)
@@ -40,25 +42,33 @@ def refresh_catalog(settings: RegistrySettings, root: Path) -> None:
 def write_catalog(settings: RegistrySettings, root: Path) -> None:
     """Write `catalog.json`: every version with its numbers and verdict, and the latest changes of champions.
 
+    Their reports come to lie beside it (`reports`).
+
     Raises:
         RegistryError: the registry cannot be read, or the file not be written.
     """
     connection = connect(settings, root)
     with registry_errors(connection.where), registry_lock(settings, root, "catalog"):
-        models = [_model(connection, name) for name in model_names(connection)]
-        content = {"models": models, "changes": _changes(root / settings.audit)}
-        files.write_json((root / settings.pointer).parent / CATALOG, content)
+        home = (root / settings.pointer).parent
+        found = {name: (_items(connection, name), aliases_of(connection, name)) for name in model_names(connection)}
+        # Before the catalog, which names them.
+        reports = write_reports(connection, home / REPORTS, list(found.values()))
+        models = [_model(name, items, aliases, reports) for name, (items, aliases) in found.items()]
+        files.write_json(home / CATALOG, {"models": models, "changes": _changes(root / settings.audit)})
 
 
-def _model(connection: Connection, name: str) -> dict[str, Any]:
-    aliases = aliases_of(connection, name)
+def _items(connection: Connection, name: str) -> list[Any]:
+    """MLflow's records of the versions that we registered, newest first."""
     items = sorted(versions_of(connection, name), key=lambda item: -int(item.version))
-    versions = [_version(item, aliases) for item in items if DIGEST in item.tags]
+    return [item for item in items if DIGEST in item.tags]
+
+
+def _model(name: str, items: Sequence[Any], aliases: dict[str, str], reports: set[str]) -> dict[str, Any]:
     task = next((item.tags[TAG + "task"] for item in items if TAG + "task" in item.tags), "")
-    return {"model": name, "task": task, "versions": versions}
+    return {"model": name, "task": task, "versions": [_version(item, aliases, reports) for item in items]}
 
 
-def _version(item: Any, aliases: dict[str, str]) -> dict[str, Any]:
+def _version(item: Any, aliases: dict[str, str], reports: set[str]) -> dict[str, Any]:
     tags = item.tags
     verdict = verdict_in(tags)
     return {
@@ -73,6 +83,7 @@ def _version(item: Any, aliases: dict[str, str]) -> dict[str, Any]:
         "intervals": json.loads(tags.get(INTERVALS, "{}")),
         "verdict": verdict.model_dump(mode="json", include={"decision", "summary", "checks"}) if verdict else None,
         "rolled_back": tags.get(ROLLED_BACK) or None,
+        "report": report_id(item) if report_id(item) in reports else None,
     }
 
 

@@ -117,6 +117,23 @@ def fetch_folder(connection: Connection, uri: str, dest: Path) -> Path:
     return Path(download_artifacts(artifact_uri=uri, dst_path=str(dest), tracking_uri=connection.tracking_uri))
 
 
+def fetch_file(connection: Connection, uri: str, dest: Path) -> Path:
+    """The file behind an artifact URI: itself when it is on this machine, else a download into the folder `dest`.
+
+    Raises:
+        RegistryError: it is not there.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme in ("", "file"):
+        folder, _, name = uri.rpartition("/")
+        return fetch_folder(connection, folder, dest) / unquote(name)
+    dest.mkdir(parents=True, exist_ok=True)
+    import_mlflow()
+    from mlflow.artifacts import download_artifacts
+
+    return Path(download_artifacts(artifact_uri=uri, dst_path=str(dest), tracking_uri=connection.tracking_uri))
+
+
 def utc_text(when: datetime) -> str:
     """ISO 8601 in UTC, to the second."""
     return when.astimezone(UTC).isoformat(timespec="seconds")

@@ -27,6 +27,9 @@ class Judgement:
         answered: What the model said.
         confidence: Of the answer, 0 to 1; None where it found nothing.
         said: What is true; None where only "wrong" was said.
+        reason: Why people were asked; None where somebody said it unasked.
+        draw, draw_images: The draw the answer is of, and among how many images it was made; None where chance did
+            not draw it.
     """
 
     image: str
@@ -39,6 +42,9 @@ class Judgement:
     answered: Truth
     confidence: float | None
     said: Truth | None
+    reason: str | None = None
+    draw: str | None = None
+    draw_images: int | None = None
 
     @property
     def corrects(self) -> bool:
@@ -77,6 +83,9 @@ def read_judgements(rows: Iterable[Mapping[str, Any]], *, boxes: bool) -> list[J
                 answered=answered,
                 confidence=row["confidence"],
                 said=said,
+                reason=row.get("reason"),
+                draw=row.get("draw"),
+                draw_images=row.get("draw_images"),
             )
         )
     return found

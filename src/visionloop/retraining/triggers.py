@@ -10,8 +10,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from visionloop.core.errors import DataError
-from visionloop.evaluation.statistics import wilson_interval
 from visionloop.monitoring.alerts.sources.reports import DriftFile
+from visionloop.monitoring.labelling.estimate import Judged, true_accuracy
 from visionloop.retraining.judgements import Judgement
 from visionloop.retraining.settings import TriggerSettings
 from visionloop.retraining.state import Ended
@@ -69,7 +69,7 @@ def look(
     now: datetime,
     history: Sequence[Ended],
     drift: DriftFile | None,
-    right: Sequence[bool],
+    judged: Sequence[Judged],
     new_labels: int,
     force: bool = False,
 ) -> Decision:
@@ -81,7 +81,7 @@ def look(
         now: With a time zone.
         history: Retrainings of the task that have ended, oldest first.
         drift: The drift job's report, None where there is none.
-        right: Whether each judged answer of the champion was right.
+        judged: Judged answers of the champion.
         new_labels: Labels that the next version would add or change.
         force: Start whatever is found.
     """
@@ -89,7 +89,7 @@ def look(
     signals = (
         _schedule(settings, now, last),
         _drift(settings, task, now, drift, last),
-        _accuracy(settings, right),
+        _accuracy(settings, judged),
         _labels(settings, new_labels),
     )
     reasons = tuple(f"{signal.name}: {signal.text}" for signal in signals if signal.fired)
@@ -99,10 +99,13 @@ def look(
     return Decision(runs=bool(reasons) and not held, reasons=reasons, held=held, signals=signals)
 
 
-def answers_right(judgements: Iterable[Judgement], *, digest: str, since: datetime) -> list[bool]:
-    """Whether each judged answer of a bundle was right; of several words on one answer the last counts."""
+def judged_answers(judgements: Iterable[Judgement], *, digest: str, since: datetime) -> list[Judged]:
+    """What people say of a bundle's answers; of several words on one answer the last counts."""
     words = sorted((word for word in judgements if word.digest == digest and word.at >= since), key=lambda w: w.at)
-    return [not word.corrects for word in {word.prediction: word for word in words}.values()]
+    return [
+        Judged(right=not word.corrects, reason=word.reason, draw=word.draw, draw_images=word.draw_images)
+        for word in {word.prediction: word for word in words}.values()
+    ]
 
 
 def read_drift(path: Path) -> DriftFile | None:
@@ -153,18 +156,18 @@ def _drift(settings: TriggerSettings, task: str, now: datetime, drift: DriftFile
     return Signal(name="drift", fired=False, text=found[0].severity or "none" if found else "nothing on this task")
 
 
-def _accuracy(settings: TriggerSettings, right: Sequence[bool]) -> Signal:
+def _accuracy(settings: TriggerSettings, judged: Sequence[Judged]) -> Signal:
     if settings.accuracy is None:
         return Signal(name="accuracy", fired=False, text="not looked at")
-    if len(right) < settings.accuracy_min:
-        text = f"{len(right)} judged answers, {settings.accuracy_min} are needed"
+    found = true_accuracy(judged, at_least=settings.accuracy_min)
+    if found is None:
+        text = (
+            f"{len(judged)} judged answers; {settings.accuracy_min} are needed that were drawn by chance or judged "
+            "unasked"
+        )
         return Signal(name="accuracy", fired=False, text=text)
-    interval = wilson_interval(sum(right), len(right))
-    text = (
-        f"{interval.mean:.1%} of {len(right)} judged answers were right (95% interval {interval.lower:.1%} to "
-        f"{interval.upper:.1%}), the bound is {settings.accuracy:.0%}"
-    )
-    return Signal(name="accuracy", fired=interval.upper < settings.accuracy, text=text)
+    text = f"{found.text()}, the bound is {settings.accuracy:.0%}"
+    return Signal(name="accuracy", fired=found.interval.upper < settings.accuracy, text=text)
 
 
 def _labels(settings: TriggerSettings, new_labels: int) -> Signal:

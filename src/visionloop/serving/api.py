@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 from visionloop.core.errors import ImageError
 from visionloop.core.files import read_json
 from visionloop.monitoring.store import PredictionStore, StoreError
-from visionloop.serving import custom_vision, metrics
+from visionloop.serving import custom_vision, label_studio, metrics
 from visionloop.serving.administration import Administration
 from visionloop.serving.answering import Answering
 from visionloop.serving.batches import MEDIA_TYPES, BatchJobs
@@ -39,9 +39,11 @@ from visionloop.serving.page import Page
 from visionloop.serving.pixels import PixelBudget
 from visionloop.serving.problems import Problem, image_problem, json_answer, problem_response
 from visionloop.serving.refusals import internal_error, nothing_serves
+from visionloop.serving.reports import REPORTS, Reports
 from visionloop.serving.review import Review
 from visionloop.serving.settings import ServingSettings
 from visionloop.serving.stream import Stream
+from visionloop.serving.to_label import Queue
 from visionloop.serving.upload import read_upload
 from visionloop.task import task_names
 
@@ -79,6 +81,8 @@ class Api:
         self._reporting = False
         self._verbs = verbs(task_names())
         self._administration = Administration(settings, root)
+        self._label_studio = label_studio.LabelStudio(self._memory, self.fleet, settings)
+        self._reports = (root / settings.pointer).parent / REPORTS
         self._custom_vision = custom_vision.CustomVision(self._answering, self.fleet, self._verbs, settings.upload)
 
     @property
@@ -123,6 +127,8 @@ class Api:
             for verb, task in self._verbs.items()
         }
         review = Review(self._memory)
+        queue = Queue(self._memory, self.fleet, self._settings.labelling)
+        reports = Reports(self._reports)
         routes: list[BaseRoute] = [
             *(Route(path, endpoint, methods=["POST"]) for path, endpoint in predictors.items()),
             self._route("/livez", self._livez, "GET"),
@@ -141,11 +147,16 @@ class Api:
             self._route("/v1/predictions/{id}", self._memory.prediction, "GET"),
             self._route("/v1/predictions/{id}/image", review.image, "GET"),
             self._route("/v1/predictions/{id}/feedback", review.take_back, "DELETE"),
-            self._route("/v1/queue", review.queue, "GET"),
+            self._route("/v1/queue", queue.answer, "GET"),
             self._route("/v1/models/history", self._administration.history, "GET"),
+            self._route("/v1/models/reports/{id}", reports.report, "GET"),
+            self._route("/v1/models/reports/{id}/examples/{name}", reports.picture, "GET"),
             self._route("/v1/models/change", self._administration.change, "POST"),
             WebSocketRoute("/v1/stream", Stream(self.fleet, self._settings).serve),
             self._route(custom_vision.ROUTE, self._custom_vision.answer, "POST", custom_vision.refusal),
+            self._route(f"{label_studio.PREFIX}health", self._label_studio.health, "GET"),
+            self._route(f"{label_studio.PREFIX}setup", self._label_studio.setup, "POST"),
+            self._route(f"{label_studio.PREFIX}predict", self._label_studio.predict, "POST"),
             *Page().routes(),
         ]
 

@@ -52,6 +52,12 @@ CODES: Mapping[str, Code] = {
     "bad_option": Code("an option is unknown, missing or out of range", "correct the one named in `where`"),
     "bad_change": Code("the change contradicts itself or its shape", "correct the field named in `where`"),
     "bad_feedback": Code("the feedback contradicts itself or its shape", "correct the field named in `where`"),
+    # What Label Studio sends.
+    "bad_task": Code("the body is not what Label Studio sends", "correct the field named in `where`"),
+    "unfit_label_config": Code("no deployed model answers what the labelling configuration asks", "take labelling.xml"),
+    "images_by_url": Code(
+        "a task's image is an address; none is fetched", "import what `visionloop label export` wrote"
+    ),
     # The image.
     "image_empty": Code("the file is empty", "replace it"),
     "image_truncated": Code("the file is damaged or cut off", "replace it"),
@@ -77,6 +83,7 @@ CODES: Mapping[str, Code] = {
     "store_unavailable": Code("the prediction store does not answer", "try again; predictions go on meanwhile"),
     # The registry.
     "unknown_model": Code("there is no registered model of this name", "correct it; `/v1/models/history` lists them"),
+    "unknown_report": Code("there is no such report, or picture of one", "`/v1/models/history` has the ids"),
     "registry_refused": Code("the registry refuses the change", "do what `action` says"),
     "registry_unavailable": Code("the registry cannot be asked from here", "use `visionloop promote` where it is"),
     # Batches.
@@ -129,6 +136,11 @@ JSON_BODY: Refusals = {
     415: ("unsupported_media_type",),
 }
 FEEDBACK: Refusals = {422: ("bad_feedback",)}
+LABEL_CONFIG: Refusals = {422: ("bad_task", "unfit_label_config")}
+"""Of what Label Studio sends."""
+LABEL_TASKS: Refusals = {413: ("image_too_many_bytes",), 422: ("images_by_url",)}
+"""Of its tasks' images."""
+REPORT: Refusals = {404: ("unknown_report",)}
 CHANGE: Refusals = {
     404: ("unknown_model",),
     409: ("registry_refused",),
@@ -164,7 +176,7 @@ STREAM: Refusals = {400: ("bad_option",), 503: ("not_deployed",)}
 
 GROUPS = (
     ANYWHERE, KEYED, ROUTING, DEPLOYED, READY, OPTION, IMAGE, UPLOAD, QUEUE, STORE, KEPT, PICTURE, JSON_BODY,
-    FEEDBACK, CHANGE, BATCH_UPLOAD, BATCH, BATCH_RESULT, BATCH_ROW, STREAM,
+    FEEDBACK, LABEL_CONFIG, LABEL_TASKS, REPORT, CHANGE, BATCH_UPLOAD, BATCH, BATCH_RESULT, BATCH_ROW, STREAM,
 )  # fmt: skip
 """Everything that is refused somewhere."""
 

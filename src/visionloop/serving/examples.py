@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from visionloop.serving.examples_common import BATCH_ID, PREDICTION_ID, URL, Sample
+from visionloop.serving.examples_label_studio import LABEL_STUDIO_ANSWERS, LABEL_STUDIO_SAMPLES
+from visionloop.serving.examples_report import REPORT_ANSWERS, REPORT_SAMPLES
 from visionloop.serving.examples_review import REVIEW_ANSWERS, REVIEW_SAMPLES
 
 __all__ = ["ANSWERS", "BATCH_ID", "FEEDBACK_BODIES", "PREDICTION_ID", "PROBLEM", "SAMPLES", "URL"]
@@ -96,6 +98,8 @@ for model in client.models().models:
     "metrics": Sample(f"curl {URL}/metrics", 'client.metrics().count("visionloop_requests_total")'),
     "openapi": Sample(f"curl {URL}/openapi.json", ""),
     **REVIEW_SAMPLES,
+    **LABEL_STUDIO_SAMPLES,
+    **REPORT_SAMPLES,
 }
 """By operation."""
 
@@ -323,5 +327,7 @@ ANSWERS: Mapping[str, Any] = {
         "request_id": "346e67f8b0af46abb1b28bd76e419d76",
     },
     **REVIEW_ANSWERS,
+    **LABEL_STUDIO_ANSWERS,
+    **REPORT_ANSWERS,
 }
 """Answers, by operation."""

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 URL = "http://127.0.0.1:3000"
 PREDICTION_ID = "3dcdfb3e36cd4ffc8004ea5ee4d22f97"
+REPORT_ID = "5f1d2c3b7a9e0c44"
 BATCH_ID = "6c4a72ced4b64312864ace4adefdbd89"
 
 

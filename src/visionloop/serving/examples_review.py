@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from visionloop.serving.examples_common import PREDICTION_ID, URL, Sample
+from visionloop.serving.examples_common import PREDICTION_ID, REPORT_ID, URL, Sample
 
 REVIEW_SAMPLES: Mapping[str, Sample] = {
     "predictions": Sample(
@@ -93,7 +93,11 @@ REVIEW_ANSWERS: Mapping[str, Any] = {
         "predictions": [_LISTED],
         "next": "WyIyMDI2LTExLTIxVDEzOjQ1OjA4LjU3Mjg3OSswMDowMCIsICIzZGNkZmIzZTM2Y2Q0ZmZjODAwNGVhNWVlNGQyMmY5NyJd",
     },
-    "queue": {"items": [{"reason": "uncertain", "usefulness": 0.5506, "prediction": _LISTED}], "waiting": 17},
+    "queue": {
+        "items": [{"reason": "uncertain", "usefulness": 0.5506, "prediction": _LISTED}],
+        "waiting": 17,
+        "left_today": 180,
+    },
     "history": {
         "models": [
             {
@@ -124,6 +128,7 @@ REVIEW_ANSWERS: Mapping[str, Any] = {
                             ],
                         },
                         "rolled_back": None,
+                        "report": REPORT_ID,
                     }
                 ],
             }

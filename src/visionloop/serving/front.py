@@ -18,6 +18,7 @@ from visionloop.serving import metrics
 from visionloop.serving.api import Api
 from visionloop.serving.guard import Guard
 from visionloop.serving.keys import KeyRing, Role
+from visionloop.serving.label_studio import PREFIX
 from visionloop.serving.page import is_page
 from visionloop.serving.problems import Problem, problem_response
 from visionloop.serving.settings import ServingSettings
@@ -66,7 +67,11 @@ def role_of(method: str, path: str) -> Role | None:  # noqa: ARG001
         return None
     if path in ("/metrics", "/v1/models/change"):
         return "admin"
-    if path.startswith(("/v1/feedback", "/v1/predictions", "/v1/queue")):
+    # Label Studio's tasks name kept images.
+    if path.startswith(("/v1/feedback", "/v1/predictions", "/v1/queue", f"{PREFIX}predict")):
+        return "feedback"
+    # The pictures of a report are the dataset's; its numbers are the model's.
+    if path.startswith("/v1/models/reports/") and "/examples/" in path:
         return "feedback"
     return "predict"
 

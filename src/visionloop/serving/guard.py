@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
 import time
@@ -25,6 +26,9 @@ from visionloop.serving.sites import PREFLIGHT, Hosts, Origins
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _POLICY_VIOLATION = 1008
 
+_BASIC_PATHS = "/label-studio/"
+"""Label Studio knows basic authentication only: here the password is the key. Nowhere else, for a browser that has once
+been given a password sends it along with requests that other sites' pages make."""
 _KEY_SUBPROTOCOL = "visionloop.key."
 """A browser cannot set headers on a websocket: its page offers our subprotocol, and this one with the key at its end.
 """
@@ -78,7 +82,7 @@ class Guard:
         body = Body(receive, headers)
         receive = body.receive
         offered = _take_key(scope, headers) if scope["type"] == "websocket" else False
-        answer = Answer(send, added, body, no_store=scope["path"].startswith("/v1/"), chosen=offered)
+        answer = Answer(send, added, body, no_store=scope["path"].startswith(("/v1/", _BASIC_PATHS)), chosen=offered)
         try:
             self._hosts.require(scope["headers"])
             if self._own_pages_only:
@@ -112,7 +116,7 @@ class Guard:
             return ""
         key_id = ""
         if self._ring is not None:
-            key_id = client = self._check_key(self._ring, role, f"{method} {path[:200]}", headers)
+            key_id = client = self._check_key(self._ring, role, method, path, headers)
         else:
             client = (scope.get("client") or ("",))[0]
         wait_s = self._limiter.take(client)
@@ -120,8 +124,9 @@ class Guard:
             raise _rate_limited(f"key {key_id}" if key_id else f"address {client}", wait_s)
         return key_id
 
-    def _check_key(self, ring: KeyRing, role: Role, where: str, headers: Mapping[bytes, bytes]) -> str:
-        secret = _secret(headers)
+    def _check_key(self, ring: KeyRing, role: Role, method: str, path: str, headers: Mapping[bytes, bytes]) -> str:
+        where = f"{method} {path[:200]}"
+        secret = _secret(headers) or (_password(headers) if path.startswith(_BASIC_PATHS) else None)
         key = ring.find(secret)
         if key is None:
             if secret is None:
@@ -202,6 +207,18 @@ def _secret(headers: Mapping[bytes, bytes]) -> str | None:
     secret = credentials.strip() if scheme.lower() == b"bearer" else b""
     secret = secret or headers.get(b"x-api-key", b"") or headers.get(b"prediction-key", b"")
     return secret.decode("latin-1").strip() or None
+
+
+def _password(headers: Mapping[bytes, bytes]) -> str | None:
+    """Of basic authentication (RFC 7617)."""
+    scheme, _, credentials = headers.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() != b"basic":
+        return None
+    try:
+        _, _, password = base64.b64decode(credentials.strip(), validate=True).partition(b":")
+    except ValueError:
+        return None
+    return password.decode("latin-1").strip() or None
 
 
 def _take_key(scope: Scope, headers: dict[bytes, bytes]) -> bool:

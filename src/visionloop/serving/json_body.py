@@ -14,23 +14,25 @@ from visionloop.serving.refusals import body_too_large, body_too_slow, unsupport
 _MAX_BYTES = 256 * 1024
 
 
-async def read_json(request: Request, timeout_s: float) -> Any:
+async def read_json(request: Request, timeout_s: float, *, max_bytes: int = _MAX_BYTES) -> Any:
     """The body, parsed.
 
     Args:
-        request: Of at most 256 KiB.
+        request: Whose.
         timeout_s: Seconds within which the body must have arrived.
+        max_bytes: It may have; 256 KiB by default.
 
     Raises:
         Problem: another media type, too large, too slow, or not JSON.
     """
     try:
         async with asyncio.timeout(timeout_s):
-            body = await _read(request)
+            body = await _read(request, max_bytes)
     except TimeoutError:
         raise body_too_slow(timeout_s, "try again over a faster connection") from None
     try:
-        return json.loads(body)
+        # A large one would hold the event loop up.
+        return json.loads(body) if len(body) <= _MAX_BYTES else await asyncio.to_thread(json.loads, body)
     except (ValueError, RecursionError):
         raise Problem(
             400,
@@ -42,13 +44,13 @@ async def read_json(request: Request, timeout_s: float) -> Any:
         ) from None
 
 
-async def _read(request: Request) -> bytes:
+async def _read(request: Request, max_bytes: int) -> bytes:
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type != "application/json":
         raise unsupported_media_type(media_type, "application/json", "send the body as JSON")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > _MAX_BYTES:
-            raise body_too_large(_MAX_BYTES, "request", "send less")
+        if len(body) > max_bytes:
+            raise body_too_large(max_bytes, "request", "send less")
     return bytes(body)

@@ -157,6 +157,11 @@ class Memory:
         """The kept image of that hash, or None."""
         return self._keeper.path(sha256)
 
+    def listed(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A stored prediction as a list shows it: without its embedding, and whether its image is kept."""
+        plain = {name: value for name, value in row.items() if name != "embedding"}
+        return plain | {"has_image": self.image_path(row["image_sha256"]) is not None}
+
     def require_store(self) -> PredictionStore:
         """The store.
 

@@ -8,9 +8,10 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from visionloop import __version__
-from visionloop.serving import codes, schema, schema_review
+from visionloop.serving import codes, schema, schema_label_studio, schema_report, schema_review
 from visionloop.serving import openapi_parts as parts
 from visionloop.serving.examples import ANSWERS, FEEDBACK_BODIES, PROBLEM
+from visionloop.serving.openapi_label_studio import label_studio_paths
 from visionloop.serving.openapi_review import review_paths
 from visionloop.serving.settings import BatchJobSettings, UploadSettings
 
@@ -28,8 +29,14 @@ _TYPES = (
     schema_review.PredictionsAnswer,
     schema_review.QueueAnswer,
     schema_review.HistoryAnswer,
+    schema_report.ReportAnswer,
     schema_review.ChangeBody,
     schema_review.ChangeAnswer,
+    schema_label_studio.LabelStudioPredictBody,
+    schema_label_studio.LabelStudioPredictAnswer,
+    schema_label_studio.LabelStudioSetupBody,
+    schema_label_studio.LabelStudioSetupAnswer,
+    schema_label_studio.LabelStudioHealthAnswer,
 )
 _TOP_K = parts.Option(
     "top_k", {"type": "integer", "minimum": 1, "maximum": 1000}, "Most classes or boxes in an answer."
@@ -48,6 +55,7 @@ _TAGS = {
     "Predictions": "What the deployed models say of images.",
     "Batches": "Many images in the background.",
     "Feedback": "Whether the models were right.",
+    "Label Studio": "The service as an ML backend of Label Studio.",
     "Service": "What serves, and how it fares.",
 }
 
@@ -136,6 +144,7 @@ def _paths(verbs: Mapping[str, str]) -> dict[str, Any]:
             }
         },
         **review_paths(),
+        **label_studio_paths(),
         "/v1/models": {
             "get": parts.operation(
                 "models",

@@ -33,6 +33,8 @@ def review_paths() -> dict[str, Any]:
                 "description": "As of the registry's latest change; empty before the first. What serves: `/v1/models`.",
             }
         },
+        "/v1/models/reports/{id}": {"get": _report()},
+        "/v1/models/reports/{id}/examples/{name}": {"get": _report_picture()},
         "/v1/models/change": {"post": _change()},
     }
 
@@ -99,13 +101,39 @@ def _queue() -> dict[str, Any]:
         codes.KEPT,
     )
     operation["description"] = (
-        "Among the latest 2,000 without feedback whose image is kept: those of which the model was least sure (margin "
-        "of the two best classes; of boxes, the score nearest to a half) or a shadow answered otherwise. Every fifth "
-        "is drawn by chance: it finds what the model is sure of and wrong about."
+        "Chosen in rounds, at most `serving.labelling.per_day` a day, among the latest predictions without feedback "
+        "whose image is kept. The reasons take turns: the model is unsure, the image is unlike all that is known, "
+        "another model answered otherwise, the class has few labels. Near duplicates are thinned. A fifth is drawn by "
+        "chance among all images since the last draw: it finds what the model is sure of and wrong about, and alone "
+        "tells how good it is. What was chosen stays in the queue until it is judged, or for a week."
     )
     limit = {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
     task = {"name": "task", "in": "query", "required": True, "schema": _TEXT, "description": "Of this task."}
     return {**operation, "parameters": [task, *parts.parameters([Option("limit", limit, "Most predictions.")])]}
+
+
+def _report() -> dict[str, Any]:
+    operation = parts.operation(
+        "model_report",
+        "Service",
+        "predict",
+        "Read a version's evaluation and model card",
+        parts.answer("ReportAnswer", "model_report"),
+        codes.REPORT,
+    )
+    return {**operation, "description": "It never changes.", "parameters": [parts.ID]}
+
+
+def _report_picture() -> dict[str, Any]:
+    operation = parts.operation(
+        "model_report_picture",
+        "Service",
+        "feedback",
+        "Fetch the picture of an example in a report",
+        {"image/png": {"schema": parts.BINARY}, "image/jpeg": {"schema": parts.BINARY}},
+        codes.REPORT,
+    )
+    return {**operation, "parameters": [parts.ID, {**parts.ID, "name": "name"}]}
 
 
 def _change() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Looking back at predictions: page by page, with their images, and those most useful to label."""
+"""Looking back at predictions: page by page, with their images."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import io
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from PIL import Image
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from visionloop.monitoring.labelling import most_useful
 from visionloop.monitoring.store import FeedbackState, PredictionFilter
 from visionloop.serving.caller import caller_of
 from visionloop.serving.memory import Memory, unknown_prediction
@@ -31,7 +30,6 @@ _PATIENCE_S = 0.4
 _MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg"}
 _QUALITY = 85
 
-
 _NUL = "\0"
 """Not every database takes it, and nothing of ours has it."""
 _WITHOUT_NUL = r"^[^\x00]*$"
@@ -41,21 +39,20 @@ class _Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False)
 
 
+# Pydantic alone takes a number for the seconds since 1970.
+_Moment = Annotated[AwareDatetime, BeforeValidator(datetime.fromisoformat)]
+
+
 class _PageOptions(_Options):
     task: str | None = Field(default=None, max_length=100, pattern=_WITHOUT_NUL)
     top_class: str | None = Field(default=None, alias="class", max_length=200, pattern=_WITHOUT_NUL)
     min_confidence: float | None = Field(default=None, ge=0, le=1)
     max_confidence: float | None = Field(default=None, ge=0, le=1)
     feedback: FeedbackState | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: _Moment | None = None
+    until: _Moment | None = None
     cursor: str | None = Field(default=None, max_length=500)
     limit: int = Field(default=50, ge=1, le=200)
-
-
-class _QueueOptions(_Options):
-    task: str = Field(max_length=100, pattern=_WITHOUT_NUL)
-    limit: int = Field(default=20, ge=1, le=100)
 
 
 class _ImageOptions(_Options):
@@ -73,7 +70,7 @@ _EXPECTED = {
     "since": _MOMENT,
     "until": _MOMENT,
     "cursor": "the `next` of the page before",
-    "limit": "a whole number from 1 to 200, of a queue to 100",
+    "limit": "a whole number from 1 to 200",
     "size": "a whole number from 16 to 4096",
 }
 
@@ -100,18 +97,8 @@ class Review:
         rows = await asyncio.to_thread(store.page, wanted, after=after, limit=options.limit + 1)
         shown = rows[: options.limit]
         following = _cursor(shown[-1]) if len(rows) > len(shown) else None
-        answer = await asyncio.to_thread(lambda: [self._listed(row) for row in shown])
+        answer = await asyncio.to_thread(lambda: [self._memory.listed(row) for row in shown])
         return json_answer({"predictions": answer, "next": following})
-
-    async def queue(self, request: Request) -> Response:
-        """The predictions most useful to label, among the latest without feedback whose image is kept.
-
-        Raises:
-            Problem: an option is wrong, or predictions are not kept.
-            StoreError: the store cannot be read.
-        """
-        options = parse(_QueueOptions, request.query_params, _only(_QueueOptions))
-        return json_answer(await asyncio.to_thread(self._queue, options.task, options.limit))
 
     async def image(self, request: Request) -> Response:
         """The kept image of a prediction, whole or so large that it fits a square of `size` pixels.
@@ -146,21 +133,6 @@ class Review:
         if _NUL not in id_:
             await asyncio.to_thread(remove, id_, caller_of(request).key_id or None)
         return Response(status_code=204)
-
-    def _queue(self, task: str, limit: int) -> dict[str, Any]:
-        store = self._memory.require_store()
-        seen = [row for row in store.unjudged(task=task) if self._memory.image_path(row.image_sha256)]
-        items = []
-        for pick in most_useful(seen, limit):
-            found = store.prediction(pick.id)
-            if found is not None:
-                about = {"reason": pick.reason, "usefulness": round(pick.usefulness, 4)}
-                items.append(about | {"prediction": self._listed(found)})
-        return {"items": items, "waiting": len({row.image_sha256 for row in seen})}
-
-    def _listed(self, row: dict[str, Any]) -> dict[str, Any]:
-        plain = {name: value for name, value in row.items() if name != "embedding"}
-        return plain | {"has_image": self._memory.image_path(row["image_sha256"]) is not None}
 
 
 def _only(cls: type[BaseModel]) -> dict[str, str]:

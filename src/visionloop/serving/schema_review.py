@@ -29,10 +29,11 @@ class PredictionsAnswer(Shape):
 class QueueItem(Shape):
     """A prediction to look at."""
 
-    reason: Literal["uncertain", "disagreement", "random"]
-    """Why: the model was unsure, a shadow answered otherwise, or by chance."""
+    reason: Literal["uncertain", "novel", "disagreement", "balance", "random"]
+    """Why: the model was unsure, it is unlike all that is known, another model answered otherwise, the class has few
+    labels, or by chance."""
     usefulness: float
-    """0 (the model is sure and nobody disagrees) to 1."""
+    """0 to 1, by that reason; of chance, how unsure the model was."""
     prediction: ListedPrediction
     """The prediction."""
 
@@ -41,9 +42,11 @@ class QueueAnswer(Shape):
     """Answer of `/v1/queue`."""
 
     items: list[QueueItem]
-    """Most useful first."""
+    """In the order in which they were chosen; the reasons take turns."""
     waiting: int
-    """Images among the latest 2,000 predictions of which nobody has said anything."""
+    """Kept images among the latest predictions (`serving.labelling.pool`) of which nobody has said anything."""
+    left_today: int
+    """How many more may be chosen today (UTC), by `serving.labelling.per_day`."""
 
 
 class CheckBody(Shape):
@@ -97,6 +100,8 @@ class VersionBody(Shape):
     """What the gate said; null before it was asked."""
     rolled_back: datetime | None
     """When it was taken back, if it has not been promoted since."""
+    report: str | None = None
+    """Id of its report, for `/v1/models/reports/{id}`; null where there is none."""
 
 
 class CatalogModel(Shape):

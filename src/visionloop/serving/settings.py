@@ -6,7 +6,7 @@ from pydantic import Field
 
 from visionloop.artifact.runtimes import RuntimeSettings
 from visionloop.core.settings import Settings
-from visionloop.monitoring.settings import StoreSettings
+from visionloop.monitoring.settings import LabellingSettings, StoreSettings
 from visionloop.serving.log import LogLevel
 
 
@@ -147,6 +147,8 @@ class ServingSettings(Settings):
     """Images kept for review and retraining."""
     observe: ObserveSettings = ObserveSettings()
     """What is noted for drift; never of a request that says `store=false`."""
+    labelling: LabellingSettings = LabellingSettings()
+    """Which images people are asked to label."""
     explain_masks: int = Field(default=192, ge=1, le=2048)
     """Times an image is asked about with random parts hidden to explain an answer; more is slower and less noisy."""
     explain_timeout_s: float = Field(default=30.0, gt=0, le=600)

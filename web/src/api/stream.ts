@@ -30,6 +30,8 @@ export interface Answered<Tag> {
 
 export interface StreamOptions<Tag> {
   readonly task: string;
+  /** Least score of a box in the answers; by default the model's operating point. */
+  readonly threshold?: number | undefined;
   readonly onAnswer: (answered: Answered<Tag>) => void;
   readonly onStatus: (status: StreamStatus) => void;
   /** Whether frames that were under way when the connection broke are sent again; a camera has newer ones. */
@@ -115,7 +117,9 @@ export class FrameStream<Tag> {
   private connect() {
     const key = apiKey();
     const protocols = key !== null && TOKEN.test(key) ? ['visionloop', `visionloop.key.${key}`] : [];
-    const url = new URL(`/v1/stream?task=${encodeURIComponent(this.options.task)}`, window.location.href);
+    const url = new URL('/v1/stream', window.location.href);
+    url.searchParams.set('task', this.options.task);
+    if (this.options.threshold !== undefined) url.searchParams.set('threshold', String(this.options.threshold));
     url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
     const make = this.options.makeSocket ?? ((to, names) => new WebSocket(to, names));
     const socket = make(url.href, protocols);

@@ -1,4 +1,4 @@
-import type { ReactNode } from 'react';
+import type { ReactNode, Ref } from 'react';
 import {
   Button as AriaButton,
   ToggleButton as AriaToggleButton,
@@ -16,6 +16,7 @@ interface ButtonProps extends Omit<AriaButtonProps, 'className' | 'style' | 'chi
   kind?: Kind;
   icon?: IconName;
   small?: boolean;
+  ref?: Ref<HTMLButtonElement>;
   children: ReactNode;
 }
 

@@ -19,6 +19,17 @@ export function boxAt(boxes: readonly { readonly box: BoxXyxy }[], point: Point,
 /** Lowest score shown of a class: its operating point, or the one that the visitor chose for all. */
 export type Threshold = (classId: number) => number;
 
+/** Which of the boxes that came are drawn. */
+export interface BoxView {
+  /** The visitor's own threshold for all classes; null at the model's operating point. */
+  readonly threshold: number | null;
+  /** Classes not shown. */
+  readonly hidden: ReadonlySet<string>;
+}
+
+/** Everything that reaches the operating point. */
+export const AS_THE_MODEL: BoxView = { threshold: null, hidden: new Set() };
+
 const DEFAULT_THRESHOLD = 0.5;
 
 /** The thresholds of a model's operating point; 0.5 where it has none, as the service has it. */

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
-from xml.etree.ElementTree import Element, TreeBuilder
-from xml.parsers import expat
+from xml.etree.ElementTree import Element
 
 from visionloop.core.errors import DataError
 from visionloop.core.images import SUFFIXES
+from visionloop.core.xml import parse_xml
 from visionloop.data.findings import Finding
 from visionloop.data.formats.members import Members
 from visionloop.data.formats.source import RawObject, Record, Source, suffix, unsupported
@@ -177,7 +177,7 @@ def parse_annotation(data: bytes, *, one_based: bool) -> Annotation:
     Raises:
         ValueError: not XML we accept, or not an `annotation`.
     """
-    root = _parse_xml(data)
+    root = parse_xml(data, max_bytes=_MAX_XML_BYTES)
     if root.tag != "annotation":
         raise ValueError(f"the root element is <{root.tag[:60]}>, not <annotation>")
     elements = root.findall("object")
@@ -224,29 +224,6 @@ def _declared_size(root: Element) -> tuple[int, int] | None:
         return None
     # Some tools write 0 x 0 for "unknown".
     return (width, height) if width > 0 and height > 0 else None
-
-
-def _parse_xml(data: bytes) -> Element:
-    if len(data) > _MAX_XML_BYTES:
-        raise ValueError(f"the annotation is {len(data):,} bytes, more than {_MAX_XML_BYTES:,}")
-    builder = TreeBuilder()
-    parser = expat.ParserCreate()
-    parser.buffer_text = True
-    parser.StartDoctypeDeclHandler = _refuse_doctype
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
-    parser.CharacterDataHandler = builder.data
-    try:
-        parser.Parse(data, True)
-    except expat.ExpatError as error:
-        raise ValueError(f"not well-formed XML ({error})") from None
-    except (LookupError, UnicodeError) as error:
-        raise ValueError(f"unknown text encoding ({error})") from None
-    return builder.close()
-
-
-def _refuse_doctype(*_: object) -> None:
-    raise ValueError("the XML declares a document type, which is refused")
 
 
 def _is_split_list(name: str, folder: str) -> bool:

@@ -5,21 +5,24 @@ missing database never slows an answer. Feedback is committed before the call re
 """
 
 from visionloop.monitoring.store.errors import StoreError
-from visionloop.monitoring.store.listing import FeedbackState, PredictionFilter, Unjudged
+from visionloop.monitoring.store.listing import FeedbackState, PredictionFilter
 from visionloop.monitoring.store.rows import ComparisonRow, FeedbackRow, PredictionRow, Variant, Verdict
+from visionloop.monitoring.store.selections import Candidate, SelectionRow, Selections
 from visionloop.monitoring.store.store import PredictionStore
 from visionloop.monitoring.store.tables import METADATA
 
 __all__ = [
     "METADATA",
+    "Candidate",
     "ComparisonRow",
     "FeedbackRow",
     "FeedbackState",
     "PredictionFilter",
     "PredictionRow",
     "PredictionStore",
+    "SelectionRow",
+    "Selections",
     "StoreError",
-    "Unjudged",
     "Variant",
     "Verdict",
 ]

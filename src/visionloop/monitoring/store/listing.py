@@ -1,15 +1,15 @@
-"""Looking through stored predictions: by page and filter, and those nobody has judged yet."""
+"""Looking through stored predictions, by page and filter."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from visionloop.monitoring.store.tables import COMPARISONS, FEEDBACK, PREDICTIONS
+from visionloop.monitoring.store.tables import FEEDBACK, PREDICTIONS
 
 FeedbackState = Literal["none", "any", "right", "wrong", "corrected"]
 
@@ -40,23 +40,6 @@ class PredictionFilter:
     until: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unjudged:
-    """A prediction without feedback, as far as its usefulness depends on it.
-
-    Attributes:
-        id: Of the prediction.
-        image_sha256: Of its image.
-        result: JSON, as it was answered.
-        agreement: The least that a shadow agreed with it, 0 to 1; None where none was asked.
-    """
-
-    id: str
-    image_sha256: str
-    result: Any
-    agreement: float | None
-
-
 def page_query(wanted: PredictionFilter, after: Place | None, limit: int) -> sa.Select[Any]:
     """Answers that somebody got (not a shadow's), newest first."""
     table = PREDICTIONS.c
@@ -83,25 +66,6 @@ def page_query(wanted: PredictionFilter, after: Place | None, limit: int) -> sa.
 def feedback_query(ids: Sequence[str]) -> sa.Select[Any]:
     """What was said of these, oldest first."""
     return sa.select(FEEDBACK).where(FEEDBACK.c.prediction_id.in_(ids)).order_by(FEEDBACK.c.created_at, FEEDBACK.c.id)
-
-
-def unjudged_query(task: str, limit: int) -> sa.Select[Any]:
-    """The latest answers of a task of which nobody has said anything, with the least agreement of a shadow."""
-    table = PREDICTIONS.c
-    agreement = (
-        sa.select(sa.func.min(COMPARISONS.c.agreement)).where(COMPARISONS.c.prediction_id == table.id).scalar_subquery()
-    )
-    return (
-        sa.select(table.id, table.image_sha256, table.result, agreement.label("agreement"))
-        .where(table.task == task, table.variant != "shadow", _said("none"))
-        .order_by(table.created_at.desc(), table.id)
-        .limit(limit)
-    )
-
-
-def unjudged(row: Mapping[str, Any]) -> Unjudged:
-    """A row of `unjudged_query`."""
-    return Unjudged(**row)
 
 
 def _said(state: FeedbackState) -> sa.ColumnElement[bool]:

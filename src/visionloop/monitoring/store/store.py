@@ -14,16 +14,14 @@ from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
 
 from visionloop.monitoring.settings import StoreSettings
+from visionloop.monitoring.store.deletions import Deletions
 from visionloop.monitoring.store.engine import open_engine
 from visionloop.monitoring.store.errors import reason_of, row_is_unfit, store_errors, unavailable
 from visionloop.monitoring.store.listing import (
     Place,
     PredictionFilter,
-    Unjudged,
     feedback_query,
     page_query,
-    unjudged,
-    unjudged_query,
 )
 from visionloop.monitoring.store.rows import (
     ComparisonRow,
@@ -34,7 +32,8 @@ from visionloop.monitoring.store.rows import (
     as_stored,
     values_of,
 )
-from visionloop.monitoring.store.tables import COMPARISONS, FEEDBACK, PREDICTIONS
+from visionloop.monitoring.store.selections import Selections
+from visionloop.monitoring.store.tables import COMPARISONS, FEEDBACK, PREDICTIONS, SELECTIONS
 from visionloop.monitoring.store.writer import Writer
 
 _log = logging.getLogger(__name__)
@@ -48,6 +47,10 @@ class PredictionStore:
     """Predictions, feedback and comparisons in a database; one instance in each process, for all its threads.
 
     `log` and `log_comparison` may be called on an event loop; everything else waits for the database.
+
+    Attributes:
+        selections: What was chosen to be labelled.
+        deletions: What a person does not want kept.
     """
 
     def __init__(self, engine: sa.Engine, settings: StoreSettings, where: str) -> None:
@@ -56,6 +59,8 @@ class PredictionStore:
         self._settings = settings
         self._where = where
         self._writer = Writer(self._save, settings)
+        self.selections = Selections(engine, where)
+        self.deletions = Deletions(engine, where)
 
     @classmethod
     def open(cls, settings: StoreSettings, root: Path) -> Self:
@@ -164,14 +169,6 @@ class PredictionStore:
         for item in self._read(feedback_query(list(said))) if rows else ():
             said[item["prediction_id"]].append(item | {"key_id": item["key_id"] or None})
         return [row | {"feedback": said[row["id"]]} for row in rows]
-
-    def unjudged(self, *, task: str, limit: int = 2000) -> list[Unjudged]:
-        """The task's latest answers of which nobody has said anything, newest first.
-
-        Raises:
-            StoreError: the database cannot be read.
-        """
-        return [unjudged(row) for row in self._read(unjudged_query(task, limit))]
 
     def recent(
         self,
@@ -292,14 +289,17 @@ class PredictionStore:
 
         Returns:
             Rows with `prediction_id`, `created_at` (of the word), `verdict`, `label`, `key_id` (empty for nobody), and
-            the answer's `image_sha256`, `width`, `height`, `digest`, `result`, `confidence`.
+            the answer's `image_sha256`, `width`, `height`, `digest`, `result`, `confidence`; and, where it was chosen
+            to be labelled, `reason`, `draw`, `draw_images`, else None.
 
         Raises:
             StoreError: the database cannot be read.
         """
         said = [FEEDBACK.c[name] for name in ("prediction_id", "created_at", "verdict", "label", "key_id")]
         answer = [PREDICTIONS.c[name] for name in ("image_sha256", "width", "height", "digest", "result", "confidence")]
-        query = sa.select(*said, *answer).select_from(FEEDBACK.join(PREDICTIONS))
+        chosen = [SELECTIONS.c[name] for name in ("reason", "draw", "draw_images")]
+        joined = FEEDBACK.join(PREDICTIONS).outerjoin(SELECTIONS, SELECTIONS.c.prediction_id == PREDICTIONS.c.id)
+        query = sa.select(*said, *answer, *chosen).select_from(joined)
         query = query.where(PREDICTIONS.c.task == task, PREDICTIONS.c.variant != "shadow")
         if since is not None:
             query = query.where(FEEDBACK.c.created_at >= since)

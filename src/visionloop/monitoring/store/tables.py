@@ -78,6 +78,26 @@ COMPARISONS = sa.Table(
     sa.Index("ix_comparisons_digest", "digest", "created_at"),
 )
 
+SELECTIONS = sa.Table(
+    "selections",
+    METADATA,
+    sa.Column("prediction_id", sa.Text, sa.ForeignKey("predictions.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("chosen_at", _UtcDateTime, nullable=False),
+    sa.Column("day", sa.Text, nullable=False),
+    # Two workers that choose at once cannot both fill a slot, so a day's budget holds without a lock.
+    sa.Column("slot", sa.Integer),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("usefulness", sa.Double, nullable=False),
+    # Of those drawn by chance: among which images, and how many of them were drawn.
+    sa.Column("draw", sa.Text),
+    sa.Column("draw_images", sa.Integer),
+    sa.Column("draw_size", sa.Integer),
+    sa.Column("draw_until", _UtcDateTime),
+    sa.UniqueConstraint("task", "day", "slot", name="uq_selections_slot"),
+    sa.Index("ix_selections_task", "task", "chosen_at"),
+)
+
 ALERTS = sa.Table(
     "alerts",
     METADATA,

@@ -25,6 +25,7 @@ from visionloop.serving.schema import (
     StoredPrediction,
     TaskAnswer,
 )
+from visionloop.serving.schema_report import ReportAnswer
 from visionloop.serving.schema_review import ChangeAnswer, HistoryAnswer, PredictionsAnswer, QueueAnswer
 
 Shape = TypeVar("Shape", bound=BaseModel)
@@ -302,6 +303,14 @@ class Client:
     def model_history(self) -> HistoryAnswer:
         """Every registered version with its numbers, and every change of a champion."""
         return self._send("GET", "/v1/models/history", HistoryAnswer)
+
+    def model_report(self, id_: str) -> ReportAnswer:
+        """A version's evaluation and model card; `model_history` has the ids."""
+        return self._send("GET", f"/v1/models/reports/{id_}", ReportAnswer)
+
+    def model_report_picture(self, id_: str, name: str) -> bytes:
+        """The picture of an example in a report, as PNG or JPEG."""
+        return self._request("GET", f"/v1/models/reports/{id_}/examples/{name}").content
 
     def change_models(
         self,

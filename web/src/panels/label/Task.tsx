@@ -7,13 +7,13 @@ import { Card } from '../../components/Card';
 import { ProblemMessage } from '../../components/ProblemMessage';
 import { ImageStage } from '../../components/stage/ImageStage';
 import { usePicture } from '../../components/stage/usePicture';
+import { useBlobUrl } from '../../components/useBlobUrl';
 import { startEdit, undone, withBox, removed, type Edit } from './boxEdit';
 import { BoxList, BoxStage } from './BoxEditor';
 import { ClassChoice } from './ClassChoice';
 import { firstBoxes, type Item, type Label } from './items';
 import { isPressable, isTyping, numberKeys } from './keys';
 import styles from './Label.module.css';
-import { useBlobUrl } from './useBlobUrl';
 
 export type Verdict = 'right' | 'wrong' | 'corrected';
 

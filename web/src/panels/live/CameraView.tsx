@@ -1,7 +1,8 @@
-import { useEffect, useRef, useState } from 'react';
+import { useEffect, useMemo, useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Link } from 'wouter';
 
+import type { Model } from '../../api/client';
 import type { ApiProblem } from '../../api/problem';
 import { FrameStream, refusalOf, type FrameAnswer, type FramePrediction, type StreamStatus } from '../../api/stream';
 import { Button } from '../../components/Button';
@@ -10,19 +11,24 @@ import { EmptyState } from '../../components/EmptyState';
 import { ProblemMessage } from '../../components/ProblemMessage';
 import { ImageStage, type StageHandle } from '../../components/stage/ImageStage';
 import { cameraFault, closeCamera, listCameras, openCamera, type CameraFault } from '../../lib/camera';
+import { AS_THE_MODEL } from '../../lib/boxes';
 import { givePicture } from '../../lib/inbox';
 import { Rate, Rolling } from '../../lib/rolling';
 import type { Size } from '../../lib/viewport';
+import { drawnOf, leastAsked, modelOf } from './boxView';
 import { Figures, NO_FIGURES, type LiveFigures } from './Figures';
 import { encodeFrame, inPixelsOf, keepFrameSettings, readFrameSettings, snapshotOf } from './frames';
 import { FrameSettingsCard } from './FrameSettingsCard';
 import styles from './Live.module.css';
 import { Seen } from './Seen';
+import { ShownCard } from './ShownCard';
 import { StreamMessage } from './StreamMessage';
+import { useClassesNow } from './useClassesNow';
 import { usePageVisible } from './usePageVisible';
 import { useDrawing } from './useDrawing';
 
 const FIGURES_MS = 500;
+const NONE: ReadonlySet<string> = new Set();
 
 interface Shown {
   readonly model: FrameAnswer['model'] | null;
@@ -32,7 +38,7 @@ interface Shown {
 }
 
 /** The camera with what the model says of it, as fast as it says it. */
-export function CameraView({ task }: { task: string }) {
+export function CameraView({ task, models }: { task: string; models: readonly Model[] }) {
   const { t } = useTranslation();
   const isVisible = usePageVisible();
   const video = useRef<HTMLVideoElement>(null);
@@ -51,6 +57,7 @@ export function CameraView({ task }: { task: string }) {
   const [figures, setFigures] = useState<LiveFigures>(NO_FIGURES);
   const [settings, setSettings] = useState(readFrameSettings);
   const [kept, setKept] = useState<string[]>([]);
+  const [view, setView] = useState(AS_THE_MODEL);
   const latest = useRef(settings);
   useEffect(() => {
     latest.current = settings;
@@ -107,6 +114,7 @@ export function CameraView({ task }: { task: string }) {
     let [isConnected, isEncoding, isOver] = [false, false, false];
     const frames = new FrameStream<Size>({
       task,
+      threshold: leastAsked(task),
       onStatus: (next) => {
         isConnected = next.state === 'open';
         if (!isConnected) rate.pause();
@@ -185,7 +193,11 @@ export function CameraView({ task }: { task: string }) {
     setOn(true);
   };
 
-  const { boxes, paint } = useDrawing(shown?.prediction ?? null);
+  const model = modelOf(models, task, shown?.model ?? null);
+  const prediction = shown?.prediction ?? null;
+  const drawn = useMemo(() => drawnOf(prediction, model, view), [prediction, model, view]);
+  const { boxes, paint } = useDrawing(drawn);
+  const classes = useClassesNow(model, drawnOf(prediction, model, { ...view, hidden: NONE }));
   return (
     <>
       {fault && (
@@ -268,8 +280,9 @@ export function CameraView({ task }: { task: string }) {
             <StreamMessage status={status} onRetry={() => stream.current?.retry()} />
             {shown?.problem && status.state === 'open' && <ProblemMessage problem={shown.problem} />}
             <Card title={t('live.seen')} aside={shown?.model && t('try.model', { ...shown.model })}>
-              <Seen prediction={shown?.prediction ?? null} />
+              <Seen prediction={drawn} />
             </Card>
+            {task !== 'classification' && <ShownCard model={model} classes={classes} view={view} onView={setView} />}
             <Card title={t('live.figures')}>
               <Figures figures={figures} />
             </Card>

@@ -62,7 +62,7 @@ export default function LivePanel() {
       {models.data && task === undefined && (
         <EmptyState icon="layers" title={t('try.no_model_title')} text={t('try.no_model_text')} />
       )}
-      {task !== undefined && source === 'camera' && <CameraView task={task} />}
+      {task !== undefined && source === 'camera' && <CameraView task={task} models={models.data?.models ?? []} />}
       {task !== undefined && source === 'file' && (
         <>
           <input
@@ -83,6 +83,7 @@ export default function LivePanel() {
               key={`${chosen.number} ${task}`}
               file={chosen.file}
               task={task}
+              models={models.data?.models ?? []}
               onClose={() => files.current?.click()}
             />
           ) : (

@@ -6,6 +6,8 @@ import { classStyle } from '../../lib/colors';
 import styles from './Live.module.css';
 
 const FEW = 3;
+/** More than these would push what lies below about. */
+const MOST = 8;
 
 /** What is drawn over the frame, in words: the number of each class, or the most probable classes. */
 export function Seen({ prediction }: { prediction: FramePrediction | null }) {
@@ -21,13 +23,16 @@ export function Seen({ prediction }: { prediction: FramePrediction | null }) {
     <div className={styles.seen} data-testid="seen">
       {rows.length > 0 ? (
         <ul className={styles.classes} aria-label={t('live.seen')}>
-          {rows.map(({ name, classId, value }) => (
+          {rows.slice(0, MOST).map(({ name, classId, value }) => (
             <li key={classId}>
               <span className={styles.swatch} style={{ background: classStyle(classId).color }} />
-              <span>{name}</span>
+              <span title={name}>{name}</span>
               <span className={styles.number}>{value}</span>
             </li>
           ))}
+          {rows.length > MOST && (
+            <li className={styles.number}>{t('live.more_classes', { count: rows.length - MOST })}</li>
+          )}
         </ul>
       ) : (
         <p className={styles.hint}>{t(prediction ? 'live.nothing' : 'live.not_yet')}</p>

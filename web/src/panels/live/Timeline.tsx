@@ -51,7 +51,7 @@ export function Timeline({ moments, duration, position, step, onSeek }: Timeline
           {classes.map(({ name, classId, count }) => (
             <li key={classId}>
               <span className={styles.swatch} style={{ background: classStyle(classId).color }} />
-              <span>{name}</span>
+              <span title={name}>{name}</span>
               <span className={styles.number}>{t('live.in_frames', { count })}</span>
             </li>
           ))}

@@ -1,21 +1,25 @@
 import { useEffect, useMemo, useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
+import type { Model } from '../../api/client';
 import { FrameStream, type StreamStatus } from '../../api/stream';
 import { Button } from '../../components/Button';
 import { Card } from '../../components/Card';
 import { Progress } from '../../components/Progress';
 import { Segments } from '../../components/Segments';
 import { ImageStage, type StageHandle } from '../../components/stage/ImageStage';
+import { AS_THE_MODEL } from '../../lib/boxes';
 import { downloadText, stem } from '../../lib/download';
 import type { Size } from '../../lib/viewport';
+import { drawnMoments, leastAsked, modelOf } from './boxView';
 import { encodeFrame, inPixelsOf, keepFrameSettings, readFrameSettings } from './frames';
 import { FrameSettingsCard } from './FrameSettingsCard';
 import styles from './Live.module.css';
 import { Seen } from './Seen';
+import { ShownCard } from './ShownCard';
 import { StreamMessage } from './StreamMessage';
 import { Timeline } from './Timeline';
-import { csvOf, frameTimes, jsonOf, momentAt, withMoment, type Moment } from './timeline';
+import { csvOf, framesByClass, frameTimes, jsonOf, momentAt, withMoment, type Moment } from './timeline';
 import { useDrawing } from './useDrawing';
 import { durationOf, seek, walk } from './walk';
 
@@ -28,8 +32,15 @@ interface Loaded {
   readonly duration: number;
 }
 
+interface VideoViewProps {
+  file: File;
+  task: string;
+  models: readonly Model[];
+  onClose: () => void;
+}
+
 /** A video file, frame by frame, with what is seen when. */
-export function VideoView({ file, task, onClose }: { file: File; task: string; onClose: () => void }) {
+export function VideoView({ file, task, models, onClose }: VideoViewProps) {
   const { t } = useTranslation();
   const video = useRef<HTMLVideoElement>(null);
   const stage = useRef<StageHandle>(null);
@@ -43,6 +54,7 @@ export function VideoView({ file, task, onClose }: { file: File; task: string; o
   const [position, setPosition] = useState(0);
   const [status, setStatus] = useState<StreamStatus>({ state: 'closed' });
   const [settings, setSettings] = useState(readFrameSettings);
+  const [view, setView] = useState(AS_THE_MODEL);
 
   useEffect(() => {
     const element = video.current;
@@ -72,6 +84,7 @@ export function VideoView({ file, task, onClose }: { file: File; task: string; o
     const stopper = new AbortController();
     const frames = new FrameStream<number>({
       task,
+      threshold: leastAsked(task),
       resend: true,
       onStatus: (next) => {
         if (!stopper.signal.aborted) setStatus(next);
@@ -144,7 +157,13 @@ export function VideoView({ file, task, onClose }: { file: File; task: string; o
     else element.play().catch(() => setPlaying(false));
   };
 
-  const now = momentAt(moments, position, 1.5 / perSecond);
+  // What is told and saved is what is drawn.
+  const drawn = useMemo(() => drawnMoments(moments, models, task, view), [moments, models, task, view]);
+  const classes = useMemo(
+    () => framesByClass(drawnMoments(moments, models, task, { ...view, hidden: new Set() })),
+    [moments, models, task, view],
+  );
+  const now = momentAt(drawn, position, 1.5 / perSecond);
   const { boxes, paint } = useDrawing(now?.prediction ?? null);
   const isFinished = loaded !== null && numDone === times.length;
   const name = stem(file.name);
@@ -193,7 +212,7 @@ export function VideoView({ file, task, onClose }: { file: File; task: string; o
             </div>
             {loaded && (
               <Timeline
-                moments={moments}
+                moments={drawn}
                 duration={loaded.duration}
                 position={position}
                 step={1 / perSecond}
@@ -244,19 +263,22 @@ export function VideoView({ file, task, onClose }: { file: File; task: string; o
                   small
                   icon="download"
                   isDisabled={moments.length === 0}
-                  onPress={() => downloadText(csvOf(file.name, task, moments), `${name}.csv`, 'text/csv')}
+                  onPress={() => downloadText(csvOf(file.name, task, drawn), `${name}.csv`, 'text/csv')}
                 >
                   {t('try.save_csv')}
                 </Button>
                 <Button
                   small
                   isDisabled={moments.length === 0}
-                  onPress={() => downloadText(jsonOf(file.name, task, moments), `${name}.json`, 'application/json')}
+                  onPress={() => downloadText(jsonOf(file.name, task, drawn), `${name}.json`, 'application/json')}
                 >
                   {t('try.save_json')}
                 </Button>
               </div>
             </Card>
+            {task !== 'classification' && (
+              <ShownCard model={modelOf(models, task, now?.model ?? null)} classes={classes} view={view} onView={setView} />
+            )}
             <FrameSettingsCard
               value={settings}
               onChange={(next) => {

@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
 
 import type { FramePrediction } from '../../api/stream';
+import { AS_THE_MODEL } from '../../lib/boxes';
 import { cameraFault } from '../../lib/camera';
 import { Rate, Rolling } from '../../lib/rolling';
+import { drawnMoments, drawnOf, modelOf } from './boxView';
 import { inPixelsOf, sentSize } from './frames';
 import { barsOf, csvOf, frameTimes, framesByClass, jsonOf, momentAt, withMoment, type Moment } from './timeline';
 import { clock } from './Timeline';
@@ -41,6 +43,32 @@ describe('figures', () => {
     rate.tick(90_000);
     rate.tick(90_100);
     expect(rate.perSecond).toBe(10);
+  });
+});
+
+describe('what is drawn', () => {
+  const model = (name: string, version: string, role: string, threshold: number) =>
+    ({ task: 'detection', name, version, role, classes: ['a', 'b'], operating_point: { thresholds: [threshold, 0.5] } }) as unknown as Parameters<typeof modelOf>[0][number];
+  const models = [model('m', '3', 'champion', 0.6), model('m', '4', 'canary', 0.4)];
+  const found = [box('a', 0), box('b', 1)];
+
+  it('reaches the operating point of the model that answered', () => {
+    const names = (version: string) => {
+      const answered = { task: 'detection', name: 'm', version, role: 'champion' } as Moment['model'];
+      return drawnOf(moment(0, found).prediction, modelOf(models, 'detection', answered), AS_THE_MODEL)?.detections?.map(
+        ({ class: name }) => name,
+      );
+    };
+    expect(names('3')).toEqual(['b']);
+    expect(names('4')).toEqual(['a', 'b']);
+    expect(names('9')).toEqual(['b']); // unknown: as the champion
+  });
+
+  it('follows the visitor’s own threshold and classes, in every moment', () => {
+    const view = { threshold: 0.3, hidden: new Set(['b']) };
+    const drawn = drawnMoments([moment(0, found), { ...moment(1, []), prediction: null }], models, 'detection', view);
+    expect(drawn.map(({ prediction }) => prediction?.detections?.map((item) => item.class))).toEqual([['a'], undefined]);
+    expect(drawnMoments([moment(0, found)], models, 'detection', { ...view, threshold: 0.6 })[0]?.prediction?.detections).toEqual([]);
   });
 });
 

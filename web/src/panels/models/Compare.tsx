@@ -1,8 +1,10 @@
 import { useTranslation } from 'react-i18next';
 
 import { Card } from '../../components/Card';
+import { CompareClasses } from './CompareClasses';
 import { compared, numberText, type Version } from './history';
 import styles from './Models.module.css';
+import { ScrollTable } from './ScrollTable';
 
 /** The numbers of two versions side by side. */
 export function Compare({ a, b }: { a: Version; b: Version }) {
@@ -21,29 +23,27 @@ export function Compare({ a, b }: { a: Version; b: Version }) {
   const signed = new Intl.NumberFormat(language, { maximumFractionDigits: 4, signDisplay: 'exceptZero' });
   return (
     <Card title={t('models.compare_title', { a: a.version, b: b.version })}>
-      {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- wider than a phone: keys have to scroll it */}
-      <div className={styles.scroll} tabIndex={0} role="group" aria-label={t('models.compare')}>
-        <table className={styles.table}>
-          <thead>
-            <tr>
-              <th scope="col">{t('models.metric')}</th>
-              <th scope="col">{t('models.version', { version: a.version })}</th>
-              <th scope="col">{t('models.version', { version: b.version })}</th>
-              <th scope="col">{t('models.difference')}</th>
+      <ScrollTable label={t('models.compare')}>
+        <thead>
+          <tr>
+            <th scope="col">{t('models.metric')}</th>
+            <th scope="col">{t('models.version', { version: a.version })}</th>
+            <th scope="col">{t('models.version', { version: b.version })}</th>
+            <th scope="col">{t('models.difference')}</th>
+          </tr>
+        </thead>
+        <tbody>
+          {compared(a, b).map((row) => (
+            <tr key={row.name}>
+              <th scope="row">{row.name}</th>
+              {cell(row.a, row.intervalA)}
+              {cell(row.b, row.intervalB)}
+              <td className={styles.number}>{row.difference === null ? '–' : signed.format(row.difference)}</td>
             </tr>
-          </thead>
-          <tbody>
-            {compared(a, b).map((row) => (
-              <tr key={row.name}>
-                <th scope="row">{row.name}</th>
-                {cell(row.a, row.intervalA)}
-                {cell(row.b, row.intervalB)}
-                <td className={styles.number}>{row.difference === null ? '–' : signed.format(row.difference)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+          ))}
+        </tbody>
+      </ScrollTable>
+      <CompareClasses key={`${a.version} ${b.version}`} a={a} b={b} />
     </Card>
   );
 }

@@ -1,4 +1,4 @@
-import { useState } from 'react';
+import { useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import type { Model } from '../../api/client';
@@ -8,6 +8,11 @@ import { Compare } from './Compare';
 import { ChangeDialog, type Wanted } from './ChangeDialog';
 import { championOf, numberText, type CatalogModel, type Version } from './history';
 import styles from './Models.module.css';
+import Report from './Report';
+import { Verdict } from './Verdict';
+
+/** Latest versions that are listed at once, beside those with a name. */
+const FEW = 10;
 
 interface VersionsProps {
   model: CatalogModel;
@@ -26,6 +31,10 @@ export function Versions({ model, serving, onChanged }: VersionsProps) {
   });
   const [wanted, setWanted] = useState<Wanted | null>(null);
   const [done, setDone] = useState('');
+  const [reading, setReading] = useState<string | null>(null);
+  const [isWhole, setWhole] = useState(false);
+  const few = model.versions.filter(({ aliases }, index) => index < FEW || aliases.length > 0);
+  const shown = isWhole ? model.versions : few;
   const beside = serving.some(({ name, role }) => name === model.model && role !== 'champion');
   const [a, b] = chosen.map((name) => model.versions.find(({ version }) => version === name));
   const choose = (version: string) =>
@@ -37,17 +46,26 @@ export function Versions({ model, serving, onChanged }: VersionsProps) {
           {done}
         </p>
         <ul className={styles.versions}>
-          {model.versions.map((version) => (
+          {shown.map((version) => (
             <VersionRow
               key={version.version}
               version={version}
               isChampion={version.version === champion}
               isChosen={chosen.includes(version.version)}
               onChoose={() => choose(version.version)}
+              isRead={version.version === reading}
+              onRead={(isRead) => setReading(isRead ? version.version : null)}
               onWant={(action) => setWanted({ action, version })}
             />
           ))}
         </ul>
+        {model.versions.length > few.length && (
+          <div>
+            <Button small onPress={() => setWhole(!isWhole)}>
+              {isWhole ? t('try.less') : t('models.all', { count: model.versions.length })}
+            </Button>
+          </div>
+        )}
         <div className={styles.buttons} role="group" aria-label={t('models.act')}>
           {champion !== null && model.versions.length > 1 && (
             <Button small kind="danger" onPress={() => setWanted({ action: 'rollback', version: null })}>
@@ -84,13 +102,18 @@ interface VersionRowProps {
   isChampion: boolean;
   isChosen: boolean;
   onChoose: () => void;
+  isRead: boolean;
+  onRead: (isRead: boolean) => void;
   onWant: (action: 'promote' | 'canary') => void;
 }
 
-function VersionRow({ version, isChampion, isChosen, onChoose, onWant }: VersionRowProps) {
+function VersionRow({ version, isChampion, isChosen, onChoose, isRead, onRead, onWant }: VersionRowProps) {
   const { t, i18n } = useTranslation();
   const { language } = i18n;
   const date = new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'short' });
+  const opener = useRef<HTMLButtonElement>(null);
+  // Buttons of all rows say the same to whoever sees in which row they are.
+  const ofVersion = <span className="visually-hidden"> {t('models.version', { version: version.version })}</span>;
   const metric = version.primary_metric;
   const value = version.metrics[metric] ?? null;
   const interval = version.intervals[metric];
@@ -122,6 +145,14 @@ function VersionRow({ version, isChampion, isChosen, onChoose, onWant }: Version
       </p>
       <Verdict version={version} />
       <div className={styles.buttons}>
+        {version.report ? (
+          <Button ref={opener} small icon="report" aria-expanded={isRead} onPress={() => onRead(!isRead)}>
+            {t('models.report.open')}
+            {ofVersion}
+          </Button>
+        ) : (
+          <span className={styles.note}>{t('models.report.none')}</span>
+        )}
         <label className={styles.check}>
           <input type="checkbox" checked={isChosen} onChange={onChoose} />
           <span aria-hidden="true">{t('models.compare')}</span>
@@ -131,34 +162,24 @@ function VersionRow({ version, isChampion, isChosen, onChoose, onWant }: Version
           <>
             <Button small kind={isReady ? 'primary' : 'plain'} onPress={() => onWant('promote')}>
               {t('models.promote')}
+              {ofVersion}
             </Button>
             <Button small onPress={() => onWant('canary')}>
               {t('models.canary')}
+              {ofVersion}
             </Button>
           </>
         )}
       </div>
-    </li>
-  );
-}
-
-function Verdict({ version: { verdict, dataset, dataset_hash: hash } }: { version: Version }) {
-  const { t } = useTranslation();
-  return (
-    <details className={styles.verdict}>
-      <summary>
-        {t('models.gate')}: <strong data-decision={verdict?.decision}>{t(`models.decision.${verdict?.decision ?? 'none'}`)}</strong>
-      </summary>
-      {verdict && (
-        <ul aria-label={t('models.checks')}>
-          {verdict.checks.map(({ name, passed, explanation }) => (
-            <li key={name} data-passed={passed}>
-              <strong>{t(passed ? 'models.passed' : 'models.failed')}:</strong> {explanation}
-            </li>
-          ))}
-        </ul>
+      {isRead && version.report && (
+        <Report
+          version={version}
+          onClose={() => {
+            onRead(false);
+            opener.current?.focus();
+          }}
+        />
       )}
-      <p className={styles.note}>{t('models.dataset', { dataset, hash: hash.slice(0, 12) })}</p>
-    </details>
+    </li>
   );
 }

@@ -8,6 +8,8 @@ import styles from './ClassificationCard.module.css';
 import { Footnote, modelName } from './Footnote';
 
 const FEW = 5;
+/** Longer names are written smaller: they would take half the card. */
+const LONG_NAME = 20;
 
 interface ClassificationCardProps {
   answer: TaskAnswer;
@@ -24,14 +26,16 @@ export function ClassificationCard({ answer, ranked }: ClassificationCardProps) 
   const rows = isLong ? ranked : ranked.slice(0, FEW);
   return (
     <Card title={t('task.classification')} aside={modelName(t, answer)}>
-      <p className={styles.best}>
+      <p className={styles.best} data-long={best.class.length > LONG_NAME ? '' : undefined}>
         <strong>{best.class}</strong>
         <span>{percent.format(best.score)}</span>
       </p>
       <ol className={styles.bars} aria-label={t('try.classes')}>
         {rows.map((row, rank) => (
           <li key={row.class_id} data-best={rank === 0 ? '' : undefined}>
-            <span className={styles.name}>{row.class}</span>
+            <span className={styles.name} title={row.class}>
+              {row.class}
+            </span>
             <span className={styles.rail} aria-hidden="true">
               <span style={{ width: `${row.score * 100}%` }} />
             </span>

@@ -1,24 +1,14 @@
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { useEffect, useRef } from 'react';
-import { ToggleButton } from 'react-aria-components';
 import { useTranslation } from 'react-i18next';
 
 import type { Model, TaskAnswer } from '../../api/client';
-import { Button } from '../../components/Button';
+import { ClassChips, Swatch, ThresholdSlider } from '../../components/BoxFilter';
 import { Card } from '../../components/Card';
-import { Slider } from '../../components/Slider';
-import { countByClass, meanThreshold, operatingPoint, shown } from '../../lib/boxes';
-import { classStyle } from '../../lib/colors';
+import { countByClass, operatingPoint, shown, type BoxView } from '../../lib/boxes';
 import styles from './DetectionCard.module.css';
 import { Footnote, modelName } from './Footnote';
 import type { Found } from './results';
-
-export interface DetectionView {
-  /** The visitor's own threshold for all classes; null at the model's operating point. */
-  readonly threshold: number | null;
-  /** Classes not shown. */
-  readonly hidden: ReadonlySet<string>;
-}
 
 interface DetectionCardProps {
   answer: TaskAnswer;
@@ -27,8 +17,8 @@ interface DetectionCardProps {
   /** What of it is drawn. */
   found: readonly Found[];
   model: Model | undefined;
-  view: DetectionView;
-  onView: (view: DetectionView) => void;
+  view: BoxView;
+  onView: (view: BoxView) => void;
   highlighted: number | null;
   onHighlight: (index: number | null) => void;
 }
@@ -37,47 +27,16 @@ interface DetectionCardProps {
 export function DetectionCard({ answer, candidates, found, model, view, onView, ...linked }: DetectionCardProps) {
   const { t } = useTranslation();
   const point = operatingPoint(model?.operating_point);
-  const start = meanThreshold(point, model?.classes.length ?? 0);
   const own = view.threshold;
   const counts = countByClass(shown(candidates, own === null ? point : () => own, new Set()));
   return (
     <Card title={t('task.detection')} aside={modelName(t, answer)}>
-      <div>
-        <Slider
-          label={t('try.threshold')}
-          value={own ?? start}
-          mark={start}
-          onChange={(threshold) => onView({ ...view, threshold })}
-        />
-        <div className={styles.about}>
-          <p>{t(own === null ? 'try.threshold_point' : 'try.threshold_own')}</p>
-          {own !== null && (
-            <Button small kind="quiet" icon="retry" onPress={() => onView({ ...view, threshold: null })}>
-              {t('try.threshold_reset')}
-            </Button>
-          )}
-        </div>
-      </div>
+      <ThresholdSlider point={point} numClasses={model?.classes.length ?? 0} view={view} onView={onView} />
       <p className={styles.count} data-testid="count">
         <strong>{t('try.counts', { count: found.length })}</strong>
         <span>{t('try.of_found', { count: candidates.length })}</span>
       </p>
-      {counts.length > 0 && (
-        <div className={styles.chips} role="group" aria-label={t('try.filter')}>
-          {counts.map(({ name, classId, count }) => (
-            <ToggleButton
-              key={name}
-              className={styles.chip ?? ''}
-              isSelected={!view.hidden.has(name)}
-              onChange={(isShown) => onView({ ...view, hidden: toggled(view.hidden, name, !isShown) })}
-            >
-              <Swatch classId={classId} />
-              <span>{name}</span>
-              <span className={styles.number}>{count}</span>
-            </ToggleButton>
-          ))}
-        </div>
-      )}
+      <ClassChips classes={counts} view={view} onView={onView} />
       {found.length > 0 ? (
         <Objects found={found} {...linked} />
       ) : (
@@ -141,21 +100,4 @@ function Objects({ found, highlighted, onHighlight }: ObjectsProps) {
       </ul>
     </div>
   );
-}
-
-function Swatch({ classId }: { classId: number }) {
-  const { color, dash } = classStyle(classId);
-  return (
-    <span
-      className={styles.swatch}
-      style={{ borderColor: color, borderStyle: dash.length ? 'dashed' : 'solid', background: `${color}66` }}
-    />
-  );
-}
-
-function toggled(set: ReadonlySet<string>, name: string, isIn: boolean): ReadonlySet<string> {
-  const next = new Set(set);
-  if (isIn) next.add(name);
-  else next.delete(name);
-  return next;
 }

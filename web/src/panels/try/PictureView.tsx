@@ -10,9 +10,10 @@ import { Progress } from '../../components/Progress';
 import { pictureWithBoxes } from '../../components/stage/drawBoxes';
 import { ImageStage } from '../../components/stage/ImageStage';
 import { usePicture } from '../../components/stage/usePicture';
+import { AS_THE_MODEL } from '../../lib/boxes';
 import { download, downloadText, stem } from '../../lib/download';
 import { ClassificationCard } from './ClassificationCard';
-import { DetectionCard, type DetectionView } from './DetectionCard';
+import { DetectionCard } from './DetectionCard';
 import styles from './PictureView.module.css';
 import { csvOf, jsonOf, predictionOf } from './results';
 import type { Picture } from './store';
@@ -28,14 +29,13 @@ interface PictureViewProps {
   onRemove: () => void;
 }
 
-const START: DetectionView = { threshold: null, hidden: new Set() };
 
 /** One picture and everything that is said of it. */
 export function PictureView(props: PictureViewProps) {
   const { picture, tasks, models } = props;
   const { t, i18n } = useTranslation();
   const image = usePicture(picture.url);
-  const [view, setView] = useState(START);
+  const [view, setView] = useState(AS_THE_MODEL);
   const [showLabels, setShowLabels] = useState(true);
   const [highlighted, setHighlighted] = useState<number | null>(null);
   const why = useWhy(picture);

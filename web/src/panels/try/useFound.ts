@@ -1,15 +1,14 @@
 import { useMemo } from 'react';
 
 import type { StageBox } from '../../components/stage/drawBoxes';
-import { operatingPoint, shown } from '../../lib/boxes';
-import type { DetectionView } from './DetectionCard';
+import { operatingPoint, shown, type BoxView } from '../../lib/boxes';
 import type { Found } from './results';
 
 /** What of the candidates is shown, as answers and as boxes to draw, in the same order. */
 export function useFound(
   candidates: readonly Found[] | null | undefined,
   point: Readonly<Record<string, unknown>> | undefined,
-  { threshold: own, hidden }: DetectionView,
+  { threshold: own, hidden }: BoxView,
   language: string,
 ): { found: readonly Found[]; boxes: readonly StageBox[] } {
   return useMemo(() => {

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from visionloop.evaluation.statistics import wilson_interval
 from visionloop.monitoring.alerts.observations import Observation, span
 from visionloop.monitoring.alerts.settings import RuleSettings
 from visionloop.monitoring.alerts.store import AlertStore
+from visionloop.monitoring.labelling.estimate import Judged, true_accuracy
 from visionloop.monitoring.store.errors import store_errors
-from visionloop.monitoring.store.tables import FEEDBACK, PREDICTIONS
+from visionloop.monitoring.store.tables import FEEDBACK, PREDICTIONS, SELECTIONS
 
 _MOST = 10_000
 """Newest predictions looked at for a percentile or an accuracy; more would not move it and would cost."""
@@ -73,20 +73,23 @@ class TrafficSource:
     def _accuracy(self, connection: sa.Connection, task: str, rule: RuleSettings, now: datetime) -> Observation | None:
         since = now - timedelta(seconds=rule.window_s)
         newest = FEEDBACK.c.created_at.desc(), FEEDBACK.c.id.desc()
-        query = sa.select(FEEDBACK.c.prediction_id, FEEDBACK.c.verdict).select_from(FEEDBACK.join(PREDICTIONS))
-        rows = connection.execute(query.where(*_answered(task, since)).order_by(*newest).limit(_MOST))
-        last: dict[str, str] = {}
-        for prediction, verdict in rows:
-            last.setdefault(prediction, verdict)  # several people may judge one prediction: the last word counts
-        if len(last) < rule.min_count:
+        joined = FEEDBACK.join(PREDICTIONS).outerjoin(SELECTIONS, SELECTIONS.c.prediction_id == PREDICTIONS.c.id)
+        chosen = SELECTIONS.c.reason, SELECTIONS.c.draw, SELECTIONS.c.draw_images
+        query = sa.select(FEEDBACK.c.prediction_id, FEEDBACK.c.verdict, *chosen).select_from(joined)
+        last: dict[str, Judged] = {}
+        for id_, verdict, *why in connection.execute(
+            query.where(*_answered(task, since)).order_by(*newest).limit(_MOST)
+        ):
+            # Several people may judge one prediction: the last word counts.
+            reason, draw, images = why
+            judged = Judged(right=verdict == "right", reason=reason, draw=draw, draw_images=images)
+            last.setdefault(id_, judged)
+        found = true_accuracy(list(last.values()), at_least=rule.min_count)
+        if found is None:
             return None
-        right = sum(verdict == "right" for verdict in last.values())
-        interval = wilson_interval(right, len(last))
-        sure = f"95% interval {interval.lower:.1%} to {interval.upper:.1%}"
-        text = f"{interval.mean:.1%} of {len(last):,} judged answers were right ({sure})"
         # The edge nearest to the threshold: a few unlucky answers are no alert.
-        value = interval.upper if rule.when == "below" else interval.lower
-        return Observation(value=value, label=task, text=text, evidence=f"{self._url}/v1/models")
+        value = found.interval.upper if rule.when == "below" else found.interval.lower
+        return Observation(value=value, label=task, text=found.text(), evidence=f"{self._url}/v1/models")
 
     def _class_mix(self, connection: sa.Connection, task: str, rule: RuleSettings, now: datetime) -> Observation | None:
         since = now - timedelta(seconds=rule.window_s)

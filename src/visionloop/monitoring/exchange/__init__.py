@@ -1,0 +1,1 @@
+"""Predictions and labels in the forms of labelling tools, there and back."""

@@ -1,0 +1,78 @@
+import { useState } from 'react';
+import { useTranslation } from 'react-i18next';
+
+import { Button } from '../../components/Button';
+import { numberText, type Version } from './history';
+import styles from './Models.module.css';
+import { classDifferences, mainMetric, metricNames, useReport } from './report';
+import own from './Report.module.css';
+import { ScrollTable } from './ScrollTable';
+
+const FEW = 10;
+
+/** Class by class, what the second version wins and loses. */
+export function CompareClasses({ a, b }: { a: Version; b: Version }) {
+  const { t, i18n } = useTranslation();
+  const { language } = i18n;
+  const [before, after] = [useReport(a.report ?? null), useReport(b.report ?? null)];
+  const [choice, setChoice] = useState<string | null>(null);
+  const [isWhole, setWhole] = useState(false);
+  if (!a.report || !b.report || before.error || after.error) {
+    return <p className={styles.note}>{t('models.report.compare_missing')}</p>;
+  }
+  if (!before.data || !after.data) return null;
+  const names = metricNames(before.data, after.data);
+  const metric = choice !== null && names.includes(choice) ? choice : mainMetric(names);
+  const rows = classDifferences(before.data, after.data, metric);
+  const signed = new Intl.NumberFormat(language, { maximumFractionDigits: 4, signDisplay: 'exceptZero' });
+  const sameImages = before.data.dataset_hash === after.data.dataset_hash && before.data.split === after.data.split;
+  return (
+    <section className={own.part}>
+      <div className={own.head}>
+        <h3>{t('models.report.compare')}</h3>
+        <label className={own.select}>
+          <span>{t('models.metric')}</span>
+          <select value={metric} onChange={({ target }) => setChoice(target.value)}>
+            {names.map((name) => (
+              <option key={name}>{name}</option>
+            ))}
+          </select>
+        </label>
+      </div>
+      {!sameImages && <p className={styles.warning}>{t('models.report.other_images')}</p>}
+      <ScrollTable label={t('models.report.compare')}>
+        <thead>
+          <tr>
+            <th scope="col">{t('models.report.class')}</th>
+            <th scope="col">{t('models.report.support')}</th>
+            <th scope="col">{t('models.version', { version: a.version })}</th>
+            <th scope="col">{t('models.version', { version: b.version })}</th>
+            <th scope="col">{t('models.difference')}</th>
+          </tr>
+        </thead>
+        <tbody>
+          {rows.slice(0, isWhole ? undefined : FEW).map((row) => (
+            <tr key={row.name}>
+              <th scope="row" className={own.name}>
+                {row.name}
+              </th>
+              <td className={styles.number}>{numberText(row.support, language)}</td>
+              <td className={styles.number}>{numberText(row.a, language)}</td>
+              <td className={styles.number}>{numberText(row.b, language)}</td>
+              <td className={styles.number} data-sign={row.difference === null ? undefined : Math.sign(row.difference)}>
+                {row.difference === null ? '–' : signed.format(row.difference)}
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </ScrollTable>
+      {rows.length > FEW && (
+        <div>
+          <Button small onPress={() => setWhole(!isWhole)}>
+            {isWhole ? t('try.less') : t('try.more', { count: rows.length })}
+          </Button>
+        </div>
+      )}
+    </section>
+  );
+}
