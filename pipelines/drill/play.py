@@ -272,13 +272,18 @@ class _Acts:
 
     def _expect_promotion(self, task: str, began: datetime) -> None:
         run = Journal(self._workspace.root / "mlruns/retraining" / task).read()
-        reasons, outcome = (run.reasons, run.outcome) if run is not None else ((), None)
-        asked = any("drift" in reason for reason in reasons)
-        self._timeline.expect("asked for by drift", asked, ", ".join(reasons), task=task)
-        promoted = outcome == "promoted"
-        self._timeline.expect("promoted", promoted, f"after {_since(began):.0f} s: {outcome}", task=task)
+        if run is None:
+            self._timeline.expect("promoted", False, "there was no retraining", task=task)
+            return
+        asked = any("drift" in reason for reason in run.reasons)
+        judged = next((step.ended_at for step in run.steps if step.name == "judge"), None) or datetime.now(UTC)
+        self._timeline.expect("asked for by drift", asked, ", ".join(run.reasons), task=task, at=run.started_at)
+        promoted, text = run.outcome == "promoted", f"{(judged - began).total_seconds():.0f} s after the call"
+        self._timeline.expect("promoted", promoted, f"{run.outcome} {text}", task=task, at=judged)
         version = self._until_serves(task, lambda version: version != self._first[task]) if promoted else None
-        self._timeline.expect("hot swap", version is not None, f"version {version} answers", task=task)
+        new = (answer.at for answer in self._drill.answers[task] if answer.version == version)
+        text = f"version {version} answers"
+        self._timeline.expect("hot swap", version is not None, text, task=task, at=min(new, default=None))
 
     def _serving(self, task: str) -> set[str]:
         with Client(self._workspace.url) as client:

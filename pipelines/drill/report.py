@@ -32,7 +32,7 @@ _ACTS = {
     "drift noticed": "drift noticed",
     "alert": "alert delivered",
     "labels": "labels given",
-    "retraining": "gate: promote",
+    "promoted": "gate: promote",
     "hot swap": "new model serves",
     "bad model refused": "bad model refused",
     "rollback": "rolled back",
@@ -43,11 +43,12 @@ _ACTS = {
 def write_report(drill: Drill, path: Path) -> None:
     """Write the page to `path`, whole or not at all."""
     timeline, subjects = drill.timeline, drill.plan.subjects
-    total = timeline.seconds(timeline.events[-1].at)
+    total = timeline.seconds(timeline.in_order[-1].at)
     held = sum(event.held is True for event in timeline.events)
     expected = sum(event.held is not None for event in timeline.events)
     rows = [
-        [f"{timeline.seconds(event.at):.1f} s", event.title, event.text, _tag(event.held)] for event in timeline.events
+        [f"{timeline.seconds(event.at):.1f} s", event.title, event.text, _tag(event.held)]
+        for event in timeline.in_order
     ]
     scores = [[one.task, one.phase, one.metric, f"{one.value:.3f}", one.num_images] for one in drill.scores]
     messages = [[f"{timeline.seconds(message.at):.1f} s", message.title] for message in drill.messages]
@@ -154,7 +155,7 @@ def _name_events(drill: Drill, panels: Sequence[Axes]) -> None:
     """A line through the panels it concerns for each event, and its name, once, above the first."""
     tasks = [subject.task for subject in drill.plan.subjects]
     named: set[str] = set()
-    for event in drill.timeline.events:
+    for event in drill.timeline.in_order:
         if event.name not in _ACTS:
             continue
         at = drill.timeline.seconds(event.at)

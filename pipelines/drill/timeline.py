@@ -46,13 +46,18 @@ class Timeline:
         """Since the start."""
         return (at - self.start).total_seconds()
 
-    def note(self, name: str, text: str, *, task: str = "") -> None:
-        """Something happened."""
-        self._add(Event(datetime.now(UTC), name, task, text, None))
+    def note(self, name: str, text: str, *, task: str = "", at: datetime | None = None) -> None:
+        """Something happened, `at` that time or now."""
+        self._add(Event(at or datetime.now(UTC), name, task, text, None))
 
-    def expect(self, name: str, held: bool, text: str, *, task: str = "") -> None:
-        """Something had to hold."""
-        self._add(Event(datetime.now(UTC), name, task, text, held))
+    def expect(self, name: str, held: bool, text: str, *, task: str = "", at: datetime | None = None) -> None:
+        """Something had to hold, `at` that time or now."""
+        self._add(Event(at or datetime.now(UTC), name, task, text, held))
+
+    @property
+    def in_order(self) -> list[Event]:
+        """By time; what was found out later stands where it happened."""
+        return sorted(self.events, key=lambda event: event.at)
 
     @property
     def failed(self) -> list[Event]:
@@ -69,7 +74,7 @@ class Timeline:
         table = Table(title="the drill", title_justify="left")
         for title in ("time", "step", "result", ""):
             table.add_column(title, justify="right" if title == "time" else "left")
-        for event in self.events:
+        for event in self.in_order:
             if event.held is not None:
                 mark = "[green]held[/]" if event.held else "[red]FAILED[/]"
                 table.add_row(f"{self.seconds(event.at):.0f} s", event.title, escape(event.text), mark)
