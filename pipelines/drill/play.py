@@ -20,7 +20,7 @@ from pipelines.drill.timeline import Timeline
 from pipelines.drill.traffic import Failure, Traffic, Trickle
 from pipelines.drill.workspace import Workspace
 from visionloop.retraining.state import Journal
-from visionloop.serving.client import Client
+from visionloop.serving.client import ApiError, Client
 
 _SWAP_S = 15.0
 """How long a new pointer may take to be what answers; the service looks every second."""
@@ -216,8 +216,9 @@ class _Acts:
             text = f"{len(told)} message at the sink: {told[0].title if told else 'none'}"
             self._timeline.expect("alert", len(told) == 1, text, task=subject.task)
         for subject in self._subjects:
-            chosen = _choose(subject, self._asked[subject.task], self._rng)
             with Client(self._workspace.url) as client:
+                seen = self._seen(client, subject, self._asked[subject.task])
+                chosen = _choose(subject, seen, self._rng)
                 for answer in chosen:
                     client.feedback(answer.said.id, **subject.feedback(answer))
             text = f"{len(chosen)} images labelled: half the least sure, half at random"
@@ -256,6 +257,20 @@ class _Acts:
             first = self._until_serves(task, lambda version, task=task: version == self._first[task])  # type: ignore[misc]
             held = first is not None and first != second["version"]
             self._timeline.expect("rollback", held, f"version {first} answers", task=task)
+
+    def _seen(self, client: Client, subject: Subject, answers: Sequence[Answered]) -> list[Answered]:
+        """Answers whose pictures somebody can look at.
+
+        What a busy service did not keep is shown to it again, one by one.
+        """
+        missing: Sequence[Answered] = answers
+        for pause_s in (0.0, 1.0, 2.0, 4.0):
+            time.sleep(pause_s if missing else 0.0)
+            missing = [answer for answer in missing if not _kept(client, answer)]
+            for answer in missing:
+                self._traffic.ask(subject, answer.photo)
+        lost = {answer.said.id for answer in missing}
+        return [answer for answer in answers if answer.said.id not in lost]
 
     def _score(self, subject: Subject, phase: str, answers: Sequence[Answered]) -> float:
         value = subject.score(answers)
@@ -313,6 +328,16 @@ def _choose(subject: Subject, answers: Sequence[Answered], rng: np.random.Genera
     least, rest = order[: subject.labels // 2], order[subject.labels // 2 :]
     more = rng.choice(rest, size=min(subject.labels - len(least), len(rest)), replace=False).tolist()
     return [answers[index] for index in (*least, *more)]
+
+
+def _kept(client: Client, answer: Answered) -> bool:
+    try:
+        client.prediction_image(answer.said.id)
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return False
+    return True
 
 
 def _since(began: datetime) -> float:

@@ -40,13 +40,18 @@ class Answered(NamedTuple):
         at: When.
         version: Of the model.
         said: What the service said.
-        truth: What is true.
+        photo: What it was asked.
     """
 
     at: datetime
     version: str
     said: PredictionBody
-    truth: tuple[TrueObject, ...]
+    photo: Photo
+
+    @property
+    def truth(self) -> tuple[TrueObject, ...]:
+        """What is true."""
+        return self.photo.truth
 
 
 class Subject(ABC):

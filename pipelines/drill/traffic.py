@@ -60,7 +60,7 @@ class Traffic:
             with self._lock:
                 self.failures.append(Failure(datetime.now(UTC), subject.task, error.what))
             return None
-        answered = Answered(datetime.now(UTC), answer.model.version, answer.predictions[0], photo.truth)
+        answered = Answered(datetime.now(UTC), answer.model.version, answer.predictions[0], photo)
         with self._lock:
             self.answers[subject.task].append(answered)
         return answered
