@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from visionloop.alert_commands import parse_duration
+from visionloop.commands.alerts import parse_duration
 from visionloop.core.errors import VisionloopError
 
 if TYPE_CHECKING:

@@ -37,7 +37,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bundle = make_bundle(root / "mlruns/deployed/1/bundle", scans)
     variant = Variant(model="digits-classification", version="1", digest=bundle.digest, bundle="deployed/1/bundle")
     deployment.change(root / "mlruns/deployment.json", "classification", lambda _: Lineup(champion=variant))
-    shutil.copy(Path(__file__).parents[1] / "params.yaml", root)
+    shutil.copy(Path(__file__).parents[2] / "params.yaml", root)
     store = PredictionStore.open(StoreSettings(flush_s=0.01), root)
     images = scans.traffic[:12]
     for index, (image, seen) in enumerate(zip(images, scans.rows(images), strict=True)):

@@ -1,0 +1,1 @@
+"""The `visionloop` commands, a module for each group. Imports of work happen inside the commands."""
