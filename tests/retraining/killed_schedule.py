@@ -50,7 +50,7 @@ def a_day_passes(folder: Path) -> None:
 
 def run(folder: Path) -> None:
     """The command."""
-    from visionloop.retrain_commands import run as command
+    from visionloop.commands.retrain import run as command
 
     os.chdir(folder)
     os.environ["PYTHONPATH"] = str(ROOT)
