@@ -116,6 +116,7 @@ def test_examples_have_the_types_they_show(name: str) -> None:
         examples_review,
         schema,
         schema_label_studio,
+        schema_monitoring,
         schema_report,
         schema_review,
     )
@@ -136,6 +137,6 @@ def test_examples_have_the_types_they_show(name: str) -> None:
                 for body in response.get("content", {}).values():
                     if "example" in body and "$ref" in body["schema"]:
                         type_name = body["schema"]["$ref"].rsplit("/", 1)[1]
-                        places = (schema, schema_review, schema_label_studio, schema_report)
+                        places = (schema, schema_review, schema_label_studio, schema_report, schema_monitoring)
                         (shape,) = {getattr(place, type_name) for place in places if hasattr(place, type_name)}
                         assert shape.model_validate(body["example"]).model_extra == {}, path

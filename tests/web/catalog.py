@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,12 @@ CLASSES = ("red", "green", "a class with a very long name that has to go somewhe
 _REASON = "red, the class that fares worst, loses 0.110 of recall; 0.02 is allowed"
 
 
-def write_catalog(folder: Path) -> None:
-    """Three versions of one model and one of another, with a promotion that was taken back."""
+def write_catalog(folder: Path, now: datetime) -> None:
+    """Three versions of one model and one of another, with a promotion that was taken back in the last two days."""
+
+    def ago(hours: float) -> str:
+        return (now - timedelta(hours=hours)).isoformat(timespec="seconds")
+
     content = {
         "models": [
             {
@@ -31,7 +36,7 @@ def write_catalog(folder: Path) -> None:
                 "task": "classification",
                 "versions": [
                     _version(3, 0.93, (0.90, 0.95), ["challenger"], passed=False),
-                    _version(2, 0.92, (0.89, 0.94), [], rolled_back="2026-11-20T22:10:00+00:00"),
+                    _version(2, 0.92, (0.89, 0.94), [], rolled_back=ago(24)),
                     _version(1, 0.91, (0.88, 0.93), ["champion"]),
                 ],
             },
@@ -42,9 +47,9 @@ def write_catalog(folder: Path) -> None:
             },
         ],
         "changes": [
-            _change("20T22:10", "rollback", "2", "1", "bob", "misses reds at night"),
-            _change("20T09:00", "promote", "1", "2", "ann", "promote: accuracy 0.9200 on 500 images, champion 0.9100"),
-            _change("19T09:00", "promote", None, "1", "ann", "promote: the first model, accuracy 0.9100 on 500 images"),
+            _change(ago(24), "rollback", "2", "1", "bob", "misses reds at night"),
+            _change(ago(36), "promote", "1", "2", "ann", "promote: accuracy 0.9200 on 500 images, champion 0.9100"),
+            _change(ago(140), "promote", None, "1", "ann", "promote: the first model, accuracy 0.9100 on 500 images"),
         ],
     }
     HistoryAnswer.model_validate(content)
@@ -178,7 +183,7 @@ def _tables(task: str) -> list[dict[str, Any]]:
 
 def _change(when: str, action: str, before: str | None, after: str, who: str, why: str) -> dict[str, Any]:
     return {
-        "when": f"2026-11-{when}:00+00:00",
+        "when": when,
         "who": who,
         "action": action,
         "model": "tiny-classification",

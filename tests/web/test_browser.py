@@ -20,6 +20,7 @@ from pipelines.web import WEB, install, node_environment, node_folder
 from tests.serving.conftest import bundles, variant  # noqa: F401
 from tests.serving.live import Server
 from tests.web.catalog import write_catalog
+from tests.web.watched import DIGESTS, watch
 from visionloop.artifact import deployment
 from visionloop.artifact.deployment import Lineup
 from visionloop.core.errors import VisionloopError
@@ -42,13 +43,17 @@ def _served(folder: Path, bundles: dict[str, Path], serving: dict[str, Any] | No
     for task in ("classification", "detection"):
         lineup = Lineup(champion=variant(bundles[task]))
         deployment.change(folder / "mlruns/deployment.json", task, lambda _, lineup=lineup: lineup)  # type: ignore[misc]
-    write_catalog(folder)
+    write_catalog(folder, datetime.now(UTC))
     return Server(folder, serving)
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, bundles: dict[str, Path]) -> Iterator[Server]:  # noqa: F811
-    found = _served(tmp_path_factory.mktemp("service"), bundles)
+    folder = tmp_path_factory.mktemp("service")
+    # No pictures: what is to be labelled is for the tests of that panel to send.
+    digests = DIGESTS | {"1": variant(bundles["classification"]).digest}
+    watch(folder, datetime.now(UTC), digests, pictures=False)
+    found = _served(folder, bundles)
     yield found
     found.stop()
 

@@ -17,5 +17,6 @@ export const ROUTES: readonly PanelRoute[] = [
   { path: '/many', name: 'many', icon: 'grid', panel: lazy(() => import('./panels/many/ManyPanel')) },
   { path: '/live', name: 'live', icon: 'video', panel: lazy(() => import('./panels/live/LivePanel')) },
   { path: '/label', name: 'label', icon: 'tag', panel: lazy(() => import('./panels/label/LabelPanel')) },
+  { path: '/watch', name: 'watch', icon: 'pulse', panel: lazy(() => import('./panels/watch/WatchPanel')) },
   { path: '/models', name: 'models', icon: 'layers', panel: lazy(() => import('./panels/models/ModelsPanel')) },
 ];

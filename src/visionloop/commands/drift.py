@@ -273,9 +273,13 @@ def _tell_others(project: _Project, checked: list[Checked], reports: dict[str, P
     from visionloop.core import files
     from visionloop.monitoring.drift.findings import drift_file
     from visionloop.monitoring.drift.summary import write_summary
+    from visionloop.monitoring.drift.thumbnails import write_thumbnails
 
     for one in checked:
-        write_summary(one.summary, _latest_folder(project) / f"{one.summary.task}.json")
+        latest = _latest_folder(project) / f"{one.summary.task}.json"
+        # Pictures first: a summary without them is shown with those of the check before, if they are its bundle's.
+        write_thumbnails(one.summary, _pictures(project, one.profile.info).reference, latest)
+        write_summary(one.summary, latest)
     evidence = {task: _shown(project, path) for task, path in reports.items()}
     path = project.state / project.alerts.drift_file
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -49,7 +49,7 @@ def wilson_interval(successes: int, trials: int, *, confidence: float = 0.95) ->
     """
     if trials < 1 or not 0 <= successes <= trials:
         raise ValueError(f"successes must be in 0..trials and trials at least 1, found {successes} of {trials}")
-    return _score_interval(successes / trials, float(trials), confidence)
+    return score_interval(successes / trials, float(trials), confidence=confidence)
 
 
 def weighted_interval(successes: Sequence[bool], weights: Sequence[float], *, confidence: float = 0.95) -> Interval:
@@ -70,10 +70,17 @@ def weighted_interval(successes: Sequence[bool], weights: Sequence[float], *, co
     if rights.shape != sizes.shape or not len(sizes) or not (sizes > 0).all():
         raise ValueError(f"one positive weight a trial is needed, found {len(sizes)} for {len(rights)}")
     share = float((rights * sizes).sum() / sizes.sum())
-    return _score_interval(share, float(sizes.sum() ** 2 / (sizes**2).sum()), confidence)
+    return score_interval(share, float(sizes.sum() ** 2 / (sizes**2).sum()), confidence=confidence)
 
 
-def _score_interval(share: float, trials: float, confidence: float) -> Interval:
+def score_interval(share: float, trials: float, *, confidence: float = 0.95) -> Interval:
+    """As `wilson_interval`, of a share that was estimated otherwise, and is as sure as so many trials would make it.
+
+    Args:
+        share: In [0, 1].
+        trials: Above 0; need not be whole.
+        confidence: In (0, 1).
+    """
     z = _two_sided_z(confidence)
     centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials)) / (1 + z * z / trials)

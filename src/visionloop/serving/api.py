@@ -33,6 +33,7 @@ from visionloop.serving.explain import Explainer
 from visionloop.serving.log import log_request
 from visionloop.serving.memory import Memory, store_problem
 from visionloop.serving.models import Fleet, Job, LiveLineup, LiveModel, parallel_batches, verbs
+from visionloop.serving.monitoring import Monitoring
 from visionloop.serving.openapi import openapi_document
 from visionloop.serving.options import OPTION_NAMES, PredictOptions, parse_options
 from visionloop.serving.page import Page
@@ -66,7 +67,7 @@ class Api:
 
     def __init__(self, settings: ServingSettings, root: Path, state: Path, store: PredictionStore | None) -> None:
         """`root` holds the deployment pointer, `state` what is written."""
-        self._settings = settings
+        self._settings, self._state = settings, state
         self._executor = ThreadPoolExecutor(parallel_batches(settings), thread_name_prefix="inference")
         pixels = PixelBudget(settings.upload.max_pixels_at_once)
         self.fleet = Fleet(settings, root, self._executor, pixels)
@@ -96,6 +97,7 @@ class Api:
 
     def start(self) -> None:
         """Load the models and follow the pointer."""
+        metrics.STARTED.set(time.time())
         self.fleet.start()
 
     def attend(self) -> None:
@@ -127,6 +129,7 @@ class Api:
             for verb, task in self._verbs.items()
         }
         review = Review(self._memory)
+        monitoring = Monitoring(self._memory, self.fleet, self._state)
         queue = Queue(self._memory, self.fleet, self._settings.labelling)
         reports = Reports(self._reports)
         routes: list[BaseRoute] = [
@@ -148,6 +151,11 @@ class Api:
             self._route("/v1/predictions/{id}/image", review.image, "GET"),
             self._route("/v1/predictions/{id}/feedback", review.take_back, "DELETE"),
             self._route("/v1/queue", queue.answer, "GET"),
+            self._route("/v1/monitoring/summary", monitoring.summary, "GET"),
+            self._route("/v1/monitoring/comparison", monitoring.comparison, "GET"),
+            self._route("/v1/monitoring/drift", monitoring.drift, "GET"),
+            self._route("/v1/monitoring/alerts", monitoring.alerts, "GET"),
+            self._route("/v1/monitoring/service", monitoring.service, "GET"),
             self._route("/v1/models/history", self._administration.history, "GET"),
             self._route("/v1/models/reports/{id}", reports.report, "GET"),
             self._route("/v1/models/reports/{id}/examples/{name}", reports.picture, "GET"),

@@ -10,6 +10,7 @@ from typing import Any
 
 from visionloop.serving.examples_common import BATCH_ID, PREDICTION_ID, URL, Sample
 from visionloop.serving.examples_label_studio import LABEL_STUDIO_ANSWERS, LABEL_STUDIO_SAMPLES
+from visionloop.serving.examples_monitoring import MONITORING_ANSWERS, MONITORING_SAMPLES
 from visionloop.serving.examples_report import REPORT_ANSWERS, REPORT_SAMPLES
 from visionloop.serving.examples_review import REVIEW_ANSWERS, REVIEW_SAMPLES
 
@@ -98,6 +99,7 @@ for model in client.models().models:
     "metrics": Sample(f"curl {URL}/metrics", 'client.metrics().count("visionloop_requests_total")'),
     "openapi": Sample(f"curl {URL}/openapi.json", ""),
     **REVIEW_SAMPLES,
+    **MONITORING_SAMPLES,
     **LABEL_STUDIO_SAMPLES,
     **REPORT_SAMPLES,
 }
@@ -327,6 +329,7 @@ ANSWERS: Mapping[str, Any] = {
         "request_id": "346e67f8b0af46abb1b28bd76e419d76",
     },
     **REVIEW_ANSWERS,
+    **MONITORING_ANSWERS,
     **LABEL_STUDIO_ANSWERS,
     **REPORT_ANSWERS,
 }

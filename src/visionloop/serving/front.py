@@ -65,10 +65,10 @@ def role_of(method: str, path: str) -> Role | None:  # noqa: ARG001
     """The role a route asks for; None where anybody may look."""
     if path in _PUBLIC or is_page(path):
         return None
-    if path in ("/metrics", "/v1/models/change"):
+    if path in ("/metrics", "/v1/models/change", "/v1/monitoring/alerts", "/v1/monitoring/service"):
         return "admin"
     # Label Studio's tasks name kept images.
-    if path.startswith(("/v1/feedback", "/v1/predictions", "/v1/queue", f"{PREFIX}predict")):
+    if path.startswith(("/v1/feedback", "/v1/predictions", "/v1/queue", "/v1/monitoring", f"{PREFIX}predict")):
         return "feedback"
     # The pictures of a report are the dataset's; its numbers are the model's.
     if path.startswith("/v1/models/reports/") and "/examples/" in path:

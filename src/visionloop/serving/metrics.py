@@ -65,6 +65,12 @@ DEPLOYMENT_FAILED = Gauge(
 )
 CANARY_STOPPED = Counter("visionloop_canary_stopped", "Canaries whose share the service took away.", ["task"])
 
+STARTED = Gauge(
+    "visionloop_started_seconds",
+    "Unix time from which on this service's counters count: when its first worker started.",
+    multiprocess_mode="min",
+)
+
 DRIFT_SEVERITY = Gauge(
     "visionloop_drift_severity",
     "Of the last drift check: 0 no drift, 1 warning, 2 critical; NaN where there were too few images to say.",
@@ -125,9 +131,14 @@ class ModelMeters:
 
 def exposition() -> bytes:
     """All metrics in Prometheus' text format."""
+    return generate_latest(summed())
+
+
+def summed() -> CollectorRegistry:
+    """The metrics of all workers of this service."""
     # BentoML names the folder through which its workers share their values.
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return generate_latest(REGISTRY)
+        return REGISTRY
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return generate_latest(registry)
+    return registry

@@ -12,6 +12,7 @@ from visionloop.serving import codes, schema, schema_label_studio, schema_report
 from visionloop.serving import openapi_parts as parts
 from visionloop.serving.examples import ANSWERS, FEEDBACK_BODIES, PROBLEM
 from visionloop.serving.openapi_label_studio import label_studio_paths
+from visionloop.serving.openapi_monitoring import MONITORING_TYPES, TAG, monitoring_paths
 from visionloop.serving.openapi_review import review_paths
 from visionloop.serving.settings import BatchJobSettings, UploadSettings
 
@@ -32,6 +33,7 @@ _TYPES = (
     schema_report.ReportAnswer,
     schema_review.ChangeBody,
     schema_review.ChangeAnswer,
+    *MONITORING_TYPES,
     schema_label_studio.LabelStudioPredictBody,
     schema_label_studio.LabelStudioPredictAnswer,
     schema_label_studio.LabelStudioSetupBody,
@@ -55,6 +57,7 @@ _TAGS = {
     "Predictions": "What the deployed models say of images.",
     "Batches": "Many images in the background.",
     "Feedback": "Whether the models were right.",
+    TAG: "How it fared over time, and what changed.",
     "Label Studio": "The service as an ML backend of Label Studio.",
     "Service": "What serves, and how it fares.",
 }
@@ -144,6 +147,7 @@ def _paths(verbs: Mapping[str, str]) -> dict[str, Any]:
             }
         },
         **review_paths(),
+        **monitoring_paths(),
         **label_studio_paths(),
         "/v1/models": {
             "get": parts.operation(

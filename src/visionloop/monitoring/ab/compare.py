@@ -10,16 +10,17 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import numpy as np
-import scipy.stats
 import sqlalchemy as sa
 
 from visionloop.evaluation.statistics import Interval, Values, wilson_interval
 from visionloop.monitoring.ab.sequential import Count, difference_bounds
 from visionloop.monitoring.store.tables import COMPARISONS, FEEDBACK, PREDICTIONS
 
-_MOST = 50_000
-"""Newest predictions of a version whose latency is read; more would not move a percentile."""
+_MOST = 10_000
+"""Newest predictions of a version whose latency is read, and comparisons; more would not move what is made of them."""
 _RESAMPLES = 1_000
+_ROUND = 50
+"""Resamples held in memory at once."""
 
 Verdict = Literal["better", "worse", "undecided"]
 
@@ -183,7 +184,9 @@ def _agreement(
             ),
         )
     )
-    values = np.array(connection.scalars(query.limit(_MOST)).all(), np.float64)
+    values = np.array(
+        connection.scalars(query.order_by(COMPARISONS.c.created_at.desc()).limit(_MOST)).all(), np.float64
+    )
     if not len(values):
         return None
     if len(values) == 1:
@@ -204,11 +207,16 @@ def _slower(first: Values, second: Values, confidence: float) -> Interval | None
 
 def _bootstrap(samples: Sequence[Values], statistic: Callable[..., Any], confidence: float) -> Interval:
     """Percentile interval (Efron and Tibshirani 1993, ch. 13), each sample drawn for itself."""
-    found = scipy.stats.bootstrap(
-        samples, statistic, n_resamples=_RESAMPLES, batch=100, confidence_level=confidence, method="percentile", rng=0
-    ).confidence_interval
+    rng = np.random.default_rng(0)
+    rounds = [min(_ROUND, _RESAMPLES - start) for start in range(0, _RESAMPLES, _ROUND)]
+    drawn = [
+        statistic(*(values[rng.integers(0, len(values), (count, len(values)))] for values in samples), axis=-1)
+        for count in rounds
+    ]
+    tail = 50.0 * (1.0 - confidence)
+    lower, upper = np.percentile(np.concatenate(drawn), [tail, 100.0 - tail])
     mean = float(statistic(*samples, axis=-1))
-    return Interval(mean=mean, lower=float(found.low), upper=float(found.high), confidence=confidence)
+    return Interval(mean=mean, lower=float(lower), upper=float(upper), confidence=confidence)
 
 
 def _percentile(values: Values, percent: float) -> float:

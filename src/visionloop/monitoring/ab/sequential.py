@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from scipy.optimize import brentq, minimize_scalar
-from scipy.special import betaln, xlog1py, xlogy
-
+# No scipy: the service shows these bounds on its page, and its image has none.
 _TOLERANCE = 1e-6
+_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +49,9 @@ def log_evidence(count: Count, share: float) -> float:
         A finite number, or infinity where `share` cannot give what was seen.
     """
     failures = count.trials - count.successes
-    likelihood = xlogy(count.successes, share) + xlog1py(failures, -share)
-    return float(betaln(1 + count.successes, 1 + failures) - likelihood)
+    likelihood = _times_log(count.successes, share) + _times_log(failures, 1.0 - share)
+    log_beta = math.lgamma(1 + count.successes) + math.lgamma(1 + failures) - math.lgamma(2 + count.trials)
+    return log_beta - likelihood
 
 
 def difference_bounds(first: Count, second: Count, *, confidence: float = 0.95) -> tuple[float, float]:
@@ -80,9 +81,9 @@ def difference_bounds(first: Count, second: Count, *, confidence: float = 0.95) 
     def excess(difference: float) -> float:
         return min(_least_evidence(first, second, difference), 1e6) - limit
 
-    lower = -1.0 if excess(-1.0) <= 0 else brentq(excess, -1.0, centre, xtol=_TOLERANCE)
-    upper = 1.0 if excess(1.0) <= 0 else brentq(excess, centre, 1.0, xtol=_TOLERANCE)
-    return float(lower), float(upper)
+    lower = -1.0 if excess(-1.0) <= 0 else _crossing(excess, outside=-1.0, inside=centre)
+    upper = 1.0 if excess(1.0) <= 0 else _crossing(excess, outside=1.0, inside=centre)
+    return lower, upper
 
 
 def _likeliest(count: Count) -> float:
@@ -98,7 +99,35 @@ def _least_evidence(first: Count, second: Count, difference: float) -> float:
 
     # A bounded search never tries the ends themselves, where all of it may lie.
     least = min(joint(low), joint(high))
-    if high - low > _TOLERANCE:
-        found = minimize_scalar(joint, bounds=(low, high), method="bounded", options={"xatol": _TOLERANCE})
-        least = min(least, float(found.fun))
-    return least
+    return min(least, _minimum(joint, low, high)) if high - low > _TOLERANCE else least
+
+
+def _times_log(count: int, value: float) -> float:
+    """count * log(value), and 0 for none of nothing."""
+    if count == 0:
+        return 0.0
+    return count * math.log(value) if value > 0 else -math.inf
+
+
+def _crossing(excess: Callable[[float], float], *, outside: float, inside: float) -> float:
+    """Where `excess` falls to 0 between a point above 0 and one at or below it; by bisection."""
+    while abs(outside - inside) > _TOLERANCE:
+        middle = (outside + inside) / 2
+        outside, inside = (middle, inside) if excess(middle) > 0 else (outside, middle)
+    return outside
+
+
+def _minimum(function: Callable[[float], float], low: float, high: float) -> float:
+    """The least value of a convex function between two points; by golden sections."""
+    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+    at_left, at_right = function(left), function(right)
+    while high - low > _TOLERANCE:
+        if at_left < at_right:
+            high, right, at_right = right, left, at_left
+            left = high - _GOLDEN * (high - low)
+            at_left = function(left)
+        else:
+            low, left, at_left = left, right, at_right
+            right = low + _GOLDEN * (high - low)
+            at_right = function(right)
+    return min(at_left, at_right)

@@ -77,6 +77,11 @@ class PredictionStore:
         return cls(engine, settings, where)
 
     @property
+    def database(self) -> tuple[sa.Engine, str]:
+        """The database and its name for errors, for those who only count."""
+        return self._engine, self._where
+
+    @property
     def pending(self) -> int:
         """Rows in memory, not yet in the database."""
         return self._writer.pending
@@ -123,6 +128,16 @@ class PredictionStore:
         """
         with store_errors(self._where, "read"):
             return self._twice(lambda: self._find(id))
+
+    def image_of(self, id: str) -> str | None:
+        """The SHA-256 of a stored prediction's image; None when the id is unknown.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        query = sa.select(PREDICTIONS.c.image_sha256).where(PREDICTIONS.c.id == id)
+        with store_errors(self._where, "read"), self._engine.connect() as connection:
+            return connection.scalar(query)
 
     def add_feedback(self, row: FeedbackRow) -> bool:
         """Commit feedback; the same key's earlier feedback on this prediction is replaced.

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from visionloop.serving.client.errors import ApiError, read_refusal, refused, unreachable
 from visionloop.serving.client.files import ImageInput, encoded, open_archive
+from visionloop.serving.client.monitoring import MonitoringCalls
 from visionloop.serving.schema import (
     BatchAnswer,
     ExplainAnswer,
@@ -33,7 +34,7 @@ Shape = TypeVar("Shape", bound=BaseModel)
 _WORTH_RETRYING = frozenset({429, 503})
 
 
-class Client:
+class Client(MonitoringCalls):
     """Connections to one service; close it, or use it in a `with`. Threads may share one.
 
     Every method raises `ApiError` where the service refuses or does not answer.

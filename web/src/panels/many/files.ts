@@ -34,7 +34,7 @@ export function choose(files: readonly NamedFile[]): Chosen | null {
   if (!first) return null;
   const folder = first.name.includes('/') ? first.name.split('/', 1)[0] : undefined;
   return {
-    name: folder ?? first.name,
+    name: folder ?? (images.length > 1 ? `${first.name} +${images.length - 1}` : first.name),
     bytes: images.reduce((sum, { file }) => sum + file.size, 0),
     skipped: visible.length - images.length,
     content: { kind: 'images', images },

@@ -77,6 +77,11 @@ const file = (name: string, content = 'x') => new File([content], name.split('/'
 const named = (...all: string[]) => all.map((name) => ({ name, file: file(name) }));
 
 describe('what is chosen', () => {
+  it('of loose files has a name that says how many there are', () => {
+    expect(choose(named('b.png', 'a.png', 'c.png'))?.name).toBe('a.png +2');
+    expect(choose(named('a.png'))?.name).toBe('a.png');
+  });
+
   it('is the images of a folder in the order of their names, without what is hidden', () => {
     const chosen = choose(named('set/10.PNG', 'set/9.jpg', 'set/notes.txt', 'set/.DS_Store', 'set/.git/a.png'));
     expect(chosen).toMatchObject({ name: 'set', bytes: 2, skipped: 1 });

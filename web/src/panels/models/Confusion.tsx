@@ -7,6 +7,8 @@ import { ScrollTable } from './ScrollTable';
 
 const MOST_CLASSES = 20;
 const MOST_MISTAKES = 12;
+/** Names no longer than this stand upright above their columns. */
+const SHORT = 3;
 
 /** What was taken for what: as a matrix where that can be read, and the most frequent mistakes in words. */
 export function Confusion({ table, names }: { table: Table; names: readonly string[] }) {
@@ -21,7 +23,7 @@ export function Confusion({ table, names }: { table: Table; names: readonly stri
           <p className={styles.note}>{t('models.report.confusion_about')}</p>
           <ScrollTable label={t('models.report.confusion')} className={own.matrix ?? ''}>
             <thead>
-              <tr>
+              <tr data-short={classes.every((name) => name.length <= SHORT) ? '' : undefined}>
                 <td />
                 {classes.map((name) => (
                   <th key={name} scope="col" title={name}>

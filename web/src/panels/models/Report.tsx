@@ -94,7 +94,9 @@ function Facts({ report }: { report: Content }) {
   const number = (value: number | null) => numberText(value, language);
   const { primary_metric: primary, metrics, intervals, num_images: count } = report;
   const names = [primary, ...Object.keys(metrics).filter((name) => name !== primary)];
-  const engine = Object.entries(report.runtime).map(([name, value]) => `${name} ${String(value)}`);
+  // Settings within settings say nothing to whoever reads this.
+  const plain = Object.entries(report.runtime).filter(([, value]) => typeof value === 'string' || typeof value === 'number');
+  const engine = plain.map(([name, value]) => `${name} ${String(value)}`);
   return (
     <section className={own.part}>
       <p>

@@ -52,7 +52,7 @@ export function Versions({ model, serving, onChanged }: VersionsProps) {
               version={version}
               isChampion={version.version === champion}
               isChosen={chosen.includes(version.version)}
-              onChoose={() => choose(version.version)}
+              onChoose={model.versions.length > 1 ? () => choose(version.version) : null}
               isRead={version.version === reading}
               onRead={(isRead) => setReading(isRead ? version.version : null)}
               onWant={(action) => setWanted({ action, version })}
@@ -101,7 +101,8 @@ interface VersionRowProps {
   version: Version;
   isChampion: boolean;
   isChosen: boolean;
-  onChoose: () => void;
+  /** Null where there is nothing to compare it with. */
+  onChoose: (() => void) | null;
   isRead: boolean;
   onRead: (isRead: boolean) => void;
   onWant: (action: 'promote' | 'canary') => void;
@@ -153,11 +154,13 @@ function VersionRow({ version, isChampion, isChosen, onChoose, isRead, onRead, o
         ) : (
           <span className={styles.note}>{t('models.report.none')}</span>
         )}
-        <label className={styles.check}>
-          <input type="checkbox" checked={isChosen} onChange={onChoose} />
-          <span aria-hidden="true">{t('models.compare')}</span>
-          <span className="visually-hidden">{t('models.select', { version: version.version })}</span>
-        </label>
+        {onChoose && (
+          <label className={styles.check}>
+            <input type="checkbox" checked={isChosen} onChange={onChoose} />
+            <span aria-hidden="true">{t('models.compare')}</span>
+            <span className="visually-hidden">{t('models.select', { version: version.version })}</span>
+          </label>
+        )}
         {!isChampion && (
           <>
             <Button small kind={isReady ? 'primary' : 'plain'} onPress={() => onWant('promote')}>

@@ -1,0 +1,119 @@
+import type { ReactNode } from 'react';
+import { useTranslation } from 'react-i18next';
+
+import { Icon, type IconName } from '../../components/Icon';
+import { useFormats } from './format';
+import { bounds } from './rows';
+import type { Tone } from './Tag';
+import styles from './Watch.module.css';
+import type { Alert, DriftReport, Summary } from './watch';
+
+interface OverviewProps {
+  summary: Summary;
+  /** Undefined until it is known; null where there was no check. */
+  drift: DriftReport | null | undefined;
+  /** Undefined until they are known; null where they may not be seen. */
+  alerts: readonly Alert[] | null | undefined;
+}
+
+/** How it stands, in six numbers; each leads to its evidence. */
+export function Overview({ summary, drift, alerts }: OverviewProps) {
+  const { t } = useTranslation();
+  const format = useFormats();
+  const { accuracy, latency_ms: latency } = summary;
+  const estimate = drift ? bounds(drift.accuracy) : null;
+  const interval = (lower: number, upper: number) =>
+    t('watch.interval', { lower: format.percent(lower), upper: format.percent(upper) });
+  const firing = (alerts ?? []).filter(({ phase }) => phase === 'firing');
+  const critical = firing.some(({ severity }) => severity === 'critical');
+  return (
+    <ul className={styles.tiles} aria-label={t('watch.overview')}>
+      <Tile href="#watch-traffic" icon="image" name={t('watch.tiles.answers')} value={format.short(summary.answers)}>
+        {t('watch.tiles.answers_note', { range: t(`watch.range_note.${summary.range}`) })}
+      </Tile>
+      <Tile
+        href="#watch-latency"
+        icon="pulse"
+        name={t('watch.tiles.latency')}
+        value={latency ? format.milliseconds(latency.p95) : '–'}
+      >
+        {latency ? t('watch.tiles.latency_note', { p50: format.milliseconds(latency.p50) }) : t('watch.tiles.nothing')}
+      </Tile>
+      <Tile
+        href="#watch-accuracy"
+        icon="check"
+        name={t('watch.tiles.accuracy')}
+        value={accuracy && accuracy.value !== null ? format.percent(accuracy.value) : '–'}
+      >
+        {accuracy
+          ? `${interval(accuracy.lower, accuracy.upper)}, ${t('watch.accuracy.judged', { count: accuracy.judged })}`
+          : t('watch.tiles.unjudged')}
+      </Tile>
+      <Tile
+        href="#watch-accuracy"
+        icon="bulb"
+        name={t('watch.tiles.estimate')}
+        value={estimate ? `≈ ${format.percent(estimate.value)}` : drift?.accuracy.status === 'not_valid' ? t('watch.tiles.withdrawn') : '–'}
+        tone={drift?.accuracy.status === 'not_valid' ? 'warning' : undefined}
+      >
+        {estimate ? interval(estimate.lower, estimate.upper) : t(`watch.tiles.estimate_${drift?.accuracy.status === 'not_valid' ? 'not_valid' : 'none'}`)}
+      </Tile>
+      <Tile
+        href="#watch-drift"
+        icon="layers"
+        name={t('watch.tiles.drift')}
+        value={drift ? t(`watch.drift.verdict.${verdictOf(drift)}`) : '–'}
+        tone={drift ? toneOf(drift) : undefined}
+      >
+        {drift ? format.moment(drift.created_at) : t('watch.tiles.unchecked')}
+      </Tile>
+      <Tile
+        href="#watch-alerts"
+        icon="alert"
+        name={t('watch.tiles.alerts')}
+        value={alerts ? format.count(firing.length) : '–'}
+        tone={firing.length ? (critical ? 'bad' : 'warning') : undefined}
+      >
+        {alerts === null
+          ? t('watch.tiles.no_right')
+          : firing.length
+            ? firing.map(({ rule }) => t(`watch.rules.${rule}.name`, { defaultValue: rule })).join(', ')
+            : t('watch.tiles.quiet')}
+      </Tile>
+    </ul>
+  );
+}
+
+/** The alarm in a word. */
+export function verdictOf({ alarm, severity }: DriftReport): 'none' | 'warning' | 'critical' | 'unknown' {
+  if (alarm === null) return 'unknown';
+  return alarm ? (severity ?? 'warning') : 'none';
+}
+
+export function toneOf(report: DriftReport): Tone {
+  return ({ none: 'good', warning: 'warning', critical: 'bad', unknown: 'neutral' } as const)[verdictOf(report)];
+}
+
+interface TileProps {
+  href: string;
+  icon: IconName;
+  name: string;
+  value: string;
+  tone?: Tone | undefined;
+  children: ReactNode;
+}
+
+function Tile({ href, icon, name, value, tone, children }: TileProps) {
+  return (
+    <li>
+      <a href={href} className={styles.tile} data-tone={tone}>
+        <span className={styles.tilename}>
+          <Icon name={icon} size={16} />
+          {name}
+        </span>
+        <strong>{value}</strong>
+        <span className={styles.note}>{children}</span>
+      </a>
+    </li>
+  );
+}

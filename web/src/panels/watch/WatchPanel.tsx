@@ -1,0 +1,189 @@
+import type { UseQueryResult } from '@tanstack/react-query';
+import { useState, type ReactNode } from 'react';
+import { useTranslation } from 'react-i18next';
+
+import { useModels } from '../../api/client';
+import { ApiProblem } from '../../api/problem';
+import { Button, IconButton } from '../../components/Button';
+import { Card } from '../../components/Card';
+import { EmptyState } from '../../components/EmptyState';
+import { PageHead } from '../../components/PageHead';
+import { ProblemMessage } from '../../components/ProblemMessage';
+import { Segments } from '../../components/Segments';
+import { Skeleton } from '../../components/Skeleton';
+import { AccuracyCard } from './AccuracyCard';
+import { Alerts } from './Alerts';
+import { Nothing } from './ChartCard';
+import { ComparisonCard } from './ComparisonCard';
+import { Confidence } from './Confidence';
+import { Drift } from './Drift';
+import { Errors } from './Errors';
+import { useFormats } from './format';
+import { Latency } from './Latency';
+import { Overview } from './Overview';
+import { marks as marksOf } from './rows';
+import { ClassMix, Traffic } from './Traffic';
+import styles from './Watch.module.css';
+import { RANGES, useAlerts, useChanges, useComparison, useDrift, useService, useSummary, type Range, type Summary } from './watch';
+
+/** How the service fared: traffic, answers, accuracy, drift, alerts, versions. */
+export default function WatchPanel() {
+  const { t } = useTranslation();
+  const models = useModels();
+  const changes = useChanges();
+  const [chosen, setChosen] = useState<string | null>(null);
+  const [range, setRange] = useState<Range>('day');
+  const tasks = [
+    ...new Set([
+      ...(models.data?.models ?? []).map(({ task }) => task),
+      ...(changes.data?.models ?? []).map(({ task }) => task),
+    ]),
+  ].sort();
+  const task = tasks.find((name) => name === chosen) ?? tasks[0] ?? '';
+  return (
+    <>
+      <PageHead title={t('watch.title')} intro={t('watch.intro')}>
+        {tasks.length > 1 && (
+          <Segments
+            label={t('watch.task')}
+            value={task}
+            options={tasks.map((id) => ({ id, text: t(`task.${id}`, { defaultValue: id }) }))}
+            onChange={setChosen}
+          />
+        )}
+        <Segments
+          label={t('watch.range')}
+          value={range}
+          options={RANGES.map((id) => ({ id, text: t(`watch.ranges.${id}`) }))}
+          onChange={setRange}
+        />
+      </PageHead>
+      {models.isPending && <Skeleton height={320} />}
+      {models.error && <Trouble error={models.error} onRetry={() => void models.refetch()} />}
+      {models.data && task === '' && (
+        <EmptyState icon="pulse" title={t('watch.none_title')} text={t('watch.none_text')} />
+      )}
+      {task !== '' && <Board key={task} task={task} range={range} />}
+    </>
+  );
+}
+
+function Board({ task, range }: { task: string; range: Range }) {
+  const [pair, setPair] = useState<readonly [string, string] | null>(null);
+  const summary = useSummary(task, range);
+  const drift = useDrift(task);
+  const comparison = useComparison(task, pair);
+  const alerts = useAlerts();
+  const service = useService();
+  const changes = useChanges();
+  const report = drift.data?.report ?? null;
+  const data = summary.data;
+  return (
+    <div className={styles.panel} aria-busy={summary.isPlaceholderData}>
+      {data && (
+        <>
+          <Freshness summary={data} isFetching={summary.isFetching} onRefresh={() => void summary.refetch()} />
+          <Overview
+            summary={data}
+            drift={drift.data && report}
+            alerts={isForbidden(alerts.error) ? null : alerts.data?.alerts}
+          />
+        </>
+      )}
+      <Asked query={alerts} titleKey="watch.alerts.title">
+        {({ alerts: found, watched_at }) => <Alerts alerts={found} watchedAt={watched_at} />}
+      </Asked>
+      {summary.error && <Trouble error={summary.error} onRetry={() => void summary.refetch()} />}
+      {!data && !summary.error && <Skeleton height={480} />}
+      {data && (
+        <Charts summary={data} report={report} service={service.data ?? null} changes={changes.data}>
+          <Asked query={service} titleKey="watch.errors.title">
+            {(found) => <Errors service={found} />}
+          </Asked>
+        </Charts>
+      )}
+      <Asked query={drift} titleKey="watch.drift.title">
+        {({ report: found, problem }) => <Drift report={found} problem={problem} />}
+      </Asked>
+      <Asked query={comparison} titleKey="watch.comparison.title">
+        {(found) => <ComparisonCard comparison={found} onChoose={setPair} />}
+      </Asked>
+    </div>
+  );
+}
+
+interface ChartsProps {
+  summary: Summary;
+  report: Parameters<typeof AccuracyCard>[0]['report'];
+  service: Parameters<typeof Latency>[0]['service'];
+  changes: Parameters<typeof marksOf>[1] | undefined;
+  children: ReactNode;
+}
+
+function Charts({ summary, report, service, changes, children }: ChartsProps) {
+  const format = useFormats();
+  const axis = { tick: format.tick(summary.range), span: (start: string) => format.span(start, summary.bucket_s) };
+  const marks = changes ? marksOf(summary, changes, summary.task) : [];
+  return (
+    <div className={styles.grid}>
+      <Traffic summary={summary} axis={axis} marks={marks} />
+      <Latency summary={summary} service={service} axis={axis} marks={marks} />
+      <AccuracyCard summary={summary} report={report} axis={axis} marks={marks} />
+      <ClassMix summary={summary} axis={axis} />
+      <Confidence summary={summary} />
+      {children}
+    </div>
+  );
+}
+
+function Freshness({ summary, isFetching, onRefresh }: { summary: Summary; isFetching: boolean; onRefresh: () => void }) {
+  const { t } = useTranslation();
+  const format = useFormats();
+  return (
+    <p className={styles.fresh}>
+      <span className={styles.note}>
+        {t('watch.fresh', { when: format.clock(summary.at), since: format.moment(summary.since) })}
+      </span>
+      <IconButton small icon="retry" label={t('watch.refresh')} isDisabled={isFetching} onPress={onRefresh} />
+    </p>
+  );
+}
+
+interface AskedProps<T> {
+  query: UseQueryResult<T>;
+  titleKey: string;
+  children: (data: T) => ReactNode;
+}
+
+/** A part of its own: what fails, or may not be seen, takes no other along. */
+function Asked<T>({ query, titleKey, children }: AskedProps<T>) {
+  const { t } = useTranslation();
+  if (query.data !== undefined && !query.error) return <>{children(query.data)}</>;
+  if (!query.error) return <Skeleton height={160} />;
+  return (
+    <Card title={t(titleKey)}>
+      {isForbidden(query.error) ? (
+        <Nothing icon="key" text={t('watch.no_right')} />
+      ) : (
+        <Trouble error={query.error} onRetry={() => void query.refetch()} />
+      )}
+    </Card>
+  );
+}
+
+function isForbidden(error: unknown): boolean {
+  return error instanceof ApiProblem && error.code === 'role_too_low';
+}
+
+function Trouble({ error, onRetry }: { error: unknown; onRetry: () => void }) {
+  const { t } = useTranslation();
+  return (
+    <ProblemMessage problem={error instanceof ApiProblem ? error : new ApiProblem('page_error', 0, String(error))}>
+      <div>
+        <Button small icon="retry" onPress={onRetry}>
+          {t('app.retry')}
+        </Button>
+      </div>
+    </ProblemMessage>
+  );
+}

@@ -1,0 +1,102 @@
+import type { Accuracy, Bucket, ChampionChange, DriftReport, DriftTest, Estimate, History, Summary } from './watch';
+
+/** Series beside the named ones; names of classes and versions cannot begin so. */
+export const OTHERS = '\u0000others';
+export const NOTHING = '\u0000nothing';
+
+export interface SharesRow {
+  readonly start: string;
+  readonly total: number;
+  /** Counts by name of the series. */
+  readonly counts: Readonly<Record<string, number>>;
+}
+
+/** "2" before "10", and words by the alphabet: series keep their colours while their sizes change. */
+export function sorted(names: readonly string[]): string[] {
+  return [...names].sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
+}
+
+export function versionRows({ buckets }: Summary): SharesRow[] {
+  return buckets.map(({ start, answers, by_version: counts }) => ({ start, total: answers, counts }));
+}
+
+/** Names of the class series, and their counts over time. */
+export function classRows({ buckets, classes }: Summary): { names: string[]; rows: SharesRow[] } {
+  const rows = buckets.map(({ start, answers, by_class, other_classes, found_nothing }) => ({
+    start,
+    total: answers,
+    counts: { ...by_class, [OTHERS]: other_classes, [NOTHING]: found_nothing },
+  }));
+  const any = (name: string) => rows.some(({ counts }) => (counts as Record<string, number>)[name]);
+  return { names: [...sorted(classes), ...[OTHERS, NOTHING].filter(any)], rows };
+}
+
+export interface Bounds {
+  readonly value: number;
+  readonly lower: number;
+  readonly upper: number;
+}
+
+export interface AccuracyRow {
+  readonly start: string;
+  readonly feedback: Accuracy | null;
+  readonly estimate: Estimate | null;
+}
+
+/** Accuracy by feedback of each bucket, and the latest estimate of a drift window that ended in it. */
+export function accuracyRows({ buckets, until }: Summary, report: DriftReport | null): AccuracyRow[] {
+  const ends = [...buckets.slice(1).map(({ start }) => start), until].map((moment) => Date.parse(moment));
+  return buckets.map((bucket, index) => {
+    const [begin, end] = [Date.parse(bucket.start), ends[index] ?? 0];
+    const windows = (report?.windows ?? []).filter(
+      ({ last_at, accuracy }) =>
+        last_at !== null && Date.parse(last_at) >= begin && Date.parse(last_at) < end && accuracy.status !== 'unavailable',
+    );
+    return { start: bucket.start, feedback: bucket.accuracy, estimate: windows.at(-1)?.accuracy ?? null };
+  });
+}
+
+/** An estimate as long as it stands. */
+export function bounds(found: { value: number | null; lower: number | null; upper: number | null } | null): Bounds | null {
+  const { value, lower, upper } = found ?? { value: null, lower: null, upper: null };
+  return value === null || lower === null || upper === null ? null : { value, lower, upper };
+}
+
+export interface Mark {
+  /** Start of the bucket it falls into. */
+  readonly start: string;
+  readonly change: ChampionChange;
+}
+
+/** Changes of a task's champions within the time shown, oldest first. */
+export function marks({ buckets, until }: Summary, history: History, task: string): Mark[] {
+  const models = new Set(history.models.filter((model) => model.task === task).map(({ model }) => model));
+  return history.changes
+    .filter(({ model }) => models.has(model))
+    .map((change) => ({ change, bucket: bucketOf(buckets, until, change.when) }))
+    .filter((found): found is { change: ChampionChange; bucket: Bucket } => found.bucket !== null)
+    .map(({ change, bucket }) => ({ start: bucket.start, change }))
+    .sort((a, b) => a.change.when.localeCompare(b.change.when));
+}
+
+function bucketOf(buckets: readonly Bucket[], until: string, moment: string): Bucket | null {
+  const at = Date.parse(moment);
+  if (at >= Date.parse(until)) return null;
+  return buckets.findLast(({ start }) => Date.parse(start) <= at) ?? null;
+}
+
+/** Tests that say something, those that say "the same", and those that could not be made. */
+export function groupTests(tests: readonly DriftTest[]) {
+  const tested = tests.filter(({ outcome }) => outcome === 'tested');
+  return {
+    drifted: tested.filter(({ drifted }) => drifted),
+    same: tested.filter(({ drifted }) => !drifted),
+    untested: tests.filter(({ outcome }) => outcome !== 'tested'),
+  };
+}
+
+/** Counts as shares of their sum. */
+export function shares(counts: readonly number[]): number[] {
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  return counts.map((count) => (total ? count / total : 0));
+}
