@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 
 from pipelines import evaluate, explore, export, prepare, register, train
-from pipelines.stage import run
+from pipelines.stage import Stage, run
 from visionloop.config import Config
 
-_STAGES = {
+STAGES: dict[str, Stage] = {
     "prepare": prepare.stage,
     "explore": explore.stage,
     "train": train.stage,
@@ -22,15 +23,20 @@ _STAGES = {
 }
 
 
-def stage(config: Config) -> str:
-    """Run every stage; the first error stops."""
+def run_stages(config: Config, stages: Mapping[str, Stage]) -> str:
+    """Run stages in order; the first error stops. Returns the last one's line."""
     line = ""
-    for name, work in _STAGES.items():
+    for name, work in stages.items():
         started = time.perf_counter()
         line = work(config)
         if name != "register":
             print(f"{name}@{config.general.task}: {line} ({time.perf_counter() - started:.1f} s)", flush=True)
     return line
+
+
+def stage(config: Config) -> str:
+    """Run every stage."""
+    return run_stages(config, STAGES)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,14 @@ from rich.console import Console
 
 from pipelines.drill.play import Plan, play
 from pipelines.drill.report import write_report
+from pipelines.drill.scans import Scans
+from pipelines.drill.scenes import Scenes
+from pipelines.drill.subject import Subject
 from pipelines.stage import guarded
 
 REPORT = Path("reports/drill.html")
+SUBJECTS: dict[str, type[Subject]] = {subject.task: subject for subject in (Scans, Scenes)}
+ALL = "all"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "works. In a folder of its own: nothing of the project is touched.",
         epilog="exit status: 0 everything held, 1 something did not",
     )
+    parser.add_argument(
+        "--task", choices=[*SUBJECTS, ALL], default=ALL, help="whose model decays; by default of both tasks, together"
+    )
     parser.add_argument("--out", type=Path, default=REPORT, help=f"the report ({REPORT} by default)")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="work in this empty folder, and keep it")
     arguments = parser.parse_args(argv)
@@ -39,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="visionloop-drill-") as temporary:
             root = arguments.keep or Path(temporary)
             root.mkdir(parents=True, exist_ok=True)
-            drill = play(root, Plan(), console)
+            names = SUBJECTS if arguments.task == ALL else [arguments.task]
+            drill = play(root, Plan(subjects=tuple(SUBJECTS[name]() for name in names)), console)
         write_report(drill, arguments.out)
         console.print(drill.timeline.table())
         console.print(f"report: {arguments.out}")

@@ -5,45 +5,56 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
 
-from pipelines.drill.scans import Photo, World
 from pipelines.drill.sink import Delivered, Sink
+from pipelines.drill.subject import Answered, Photo, Subject
 from pipelines.drill.timeline import Timeline
-from pipelines.drill.traffic import Answered, Failure, Traffic, Trickle
+from pipelines.drill.traffic import Failure, Traffic, Trickle
 from pipelines.drill.workspace import Workspace
-from visionloop.serving.client import Client
+from visionloop.retraining.state import Journal
+from visionloop.serving.client import ApiError, Client
 
-TASK = "classification"
 _SWAP_S = 15.0
 """How long a new pointer may take to be what answers; the service looks every second."""
+_PER_SECOND = 10.0
+"""Requests while models are trained and swapped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How much of everything.
+    """What is played.
 
     Attributes:
-        epochs: Of each training.
+        subjects: Tasks, all served by one service.
         window: Distinct images in a window of the drift check.
-        times: How often each scan of the decayed traffic comes, tilted in another way every time.
-        labels: Images that are labelled.
-        decayed_below: Accuracy to which decay must bring the model.
-        recovered: Accuracy the new model must reach on scans it has not seen.
+        workers: Processes of the service.
+        clients: Requests at a time in a burst.
+        whole: Whether a bad model and a rollback come at the end.
     """
 
-    epochs: int = 20
+    subjects: tuple[Subject, ...]
     window: int = 200
-    times: int = 2
-    labels: int = 400
-    decayed_below: float = 0.75
-    recovered: float = 0.95
+    workers: int = 2
+    clients: int = 6
+    whole: bool = True
+
+
+class Score(NamedTuple):
+    """What a task's answers were worth in a phase of the drill."""
+
+    task: str
+    phase: str
+    metric: str
+    value: float
+    num_images: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,52 +64,65 @@ class Drill:
     Attributes:
         plan: As it was asked for.
         timeline: What happened.
-        answers: Everything the service said, in order.
+        answers: By task, everything the service said, in order.
         failures: Requests without an answer.
         messages: What the sink got.
-        accuracy: By phase: share of right answers, and the number of answers.
+        scores: In order.
         pictures: By what they show, some of what the service was asked.
     """
 
     plan: Plan
     timeline: Timeline
-    answers: list[Answered]
+    answers: dict[str, list[Answered]]
     failures: list[Failure]
     messages: list[Delivered]
-    accuracy: dict[str, tuple[float, int]] = field(default_factory=dict)
+    scores: list[Score] = field(default_factory=list)
     pictures: dict[str, list[Photo]] = field(default_factory=dict)
 
 
-def play(root: Path, plan: Plan, console: Console) -> Drill:
+def play(
+    root: Path, plan: Plan, console: Console, *, workspace: Callable[[Path, dict[str, Any]], Workspace] = Workspace
+) -> Drill:
     """Run a drill.
 
     Args:
         root: An empty folder, for everything the drill writes.
-        plan: How much of everything.
+        plan: What is played.
         console: For the events, as they happen.
+        workspace: Makes the drill's project, from folder and settings.
 
     Raises:
         VisionloopError: a command failed, so that the drill could not go on.
     """
     with Sink() as sink:
         timeline = Timeline(console)
-        workspace = Workspace(root, _settings(plan, sink.url))
-        world = World()
-        _first_model(workspace, world, timeline)
-        with workspace.service(), Traffic(workspace.url) as traffic:
+        project = workspace(root, _settings(plan, sink.url))
+        _first_models(project, plan.subjects, timeline)
+        with project.service(), Traffic(project.url, plan.subjects, clients=plan.clients) as traffic:
+            timeline.note("service", f"ready on port {project.port}")
             drill = Drill(plan, timeline, traffic.answers, traffic.failures, sink.messages)
-            _acts(workspace, world, drill, sink, traffic)
+            acts = _Acts(project, drill, sink, traffic)
+            acts.normal()
+            acts.decay()
+            acts.learn()
+            if plan.whole:
+                acts.spoil()
+            timeline.expect(
+                "every request answered", not traffic.failures, f"{sum(map(len, drill.answers.values())):,} answers"
+            )
     return drill
 
 
 def _settings(plan: Plan, sink_url: str) -> dict[str, Any]:
     return {
-        "tasks": [TASK],
-        TASK: {
-            "training": {"max_epochs": plan.epochs},
-            "gate": {"floors": {"accuracy": 0.8, "f1_macro": 0.8}},
+        "tasks": [subject.task for subject in plan.subjects],
+        "task": plan.subjects[0].task,
+        **{subject.task: subject.settings() for subject in plan.subjects},
+        "serving": {
+            "workers": plan.workers,
+            "observe": {"max_share": 1.0},
+            "keys": {"requests_per_minute": 1_000_000},
         },
-        "serving": {"observe": {"max_share": 1.0}, "keys": {"requests_per_minute": 1_000_000}},
         "monitoring": {
             "drift": {"window_images": plan.window},
             "alerts": {
@@ -107,146 +131,219 @@ def _settings(plan: Plan, sink_url: str) -> dict[str, Any]:
                 "channels": {"sink": {"url": sink_url}},
             },
         },
-        # What starts the job here is drift alone.
-        "retraining": {"triggers": {"every_days": None, "new_labels": None, "accuracy": None, "cooldown_hours": 0.0}},
+        "retraining": {
+            "start": "champion",
+            "overrides": [word for subject in plan.subjects for word in subject.relearning()],
+            # What starts the job here is drift alone.
+            "triggers": {"every_days": None, "new_labels": None, "accuracy": None, "cooldown_hours": 0.0},
+        },
     }
 
 
-def _first_model(workspace: Workspace, world: World, timeline: Timeline) -> None:
-    world.write_source(workspace.root / "data" / TASK)
-    timeline.note("start", "training the first model")
-    workspace.stage("run", f"task={TASK}")
-    timeline.note("first model", "trained, evaluated, promoted")
+def _first_models(workspace: Workspace, subjects: Sequence[Subject], timeline: Timeline) -> None:
+    for subject in subjects:
+        subject.write_source(workspace.root / "data" / subject.task)
+        timeline.note("start", "training the first model", task=subject.task)
+    _train(workspace, subjects, "first", [])
+    for subject in subjects:
+        # Where `visionloop retrain` looks for what the first model was made from.
+        (workspace.root / "build").mkdir(exist_ok=True)
+        (workspace.root / f"first-{subject.task}" / subject.task).rename(workspace.root / "build" / subject.task)
+        timeline.note("first model", "trained, evaluated, promoted", task=subject.task)
 
 
-def _acts(workspace: Workspace, world: World, drill: Drill, sink: Sink, traffic: Traffic) -> None:
-    timeline, plan, rng = drill.timeline, drill.plan, np.random.default_rng(7)
-    timeline.note("service", f"ready on port {workspace.port}")
+def _train(workspace: Workspace, subjects: Sequence[Subject], name: str, words: Sequence[str]) -> None:
+    """Train, evaluate and judge a model of each task; side by side, for most of the time is not a training's."""
 
-    normal = [*world.normal("field", rng), *world.normal("later", rng)]
-    drill.pictures["as the model knows them"] = normal[:20]
-    _score(drill, "normal", traffic.burst(normal))
-    _settle()
-    status, _ = workspace.visionloop("drift", expect=(0, 3))
-    timeline.expect("no false alarm", status == 0, "drift check of normal traffic")
-    workspace.visionloop("alerts", "check", expect=(0, 3))
-    timeline.expect("silence", not sink.titled("drift"), "nobody was told of drift")
+    def run(subject: Subject) -> None:
+        # A folder each: one pipeline at a time works in one.
+        folder = f"{name}-{subject.task}"
+        places = (f"build={folder}", f"reports={folder}/reports")
+        workspace.stage("drill.model", f"task={subject.task}", *places, *words)
 
-    decayed = world.decayed("field", rng, times=plan.times, favour=("1", "7"))
-    drill.pictures["decayed"] = decayed[:20]
-    began = datetime.now(UTC)
-    timeline.note("decay", "scans come tilted, unsharp, and with another mix of digits")
-    answers = traffic.burst(decayed)
-    accuracy = _score(drill, "decayed", answers)
-    timeline.expect(
-        "decayed", accuracy < plan.decayed_below, f"accuracy {accuracy:.3f}, below {plan.decayed_below:.2f}"
-    )
-    _settle()
-    status, _ = workspace.visionloop("drift", expect=(0, 3))
-    timeline.expect("drift noticed", status == 3, f"{_since(began):.0f} s after it began")
-    workspace.visionloop("alerts", "check", expect=(0, 3))
-    told = sink.titled("drift")
-    timeline.expect("alert", len(told) == 1, f"{len(told)} message at the sink: {told[0].title if told else 'none'}")
+    with ThreadPoolExecutor(len(subjects)) as pool:
+        others = [pool.submit(run, subject) for subject in subjects[1:]]
+        run(subjects[0])
+        for other in others:
+            other.result()
 
-    chosen = _choose(answers, plan.labels, rng)
-    _label(workspace, chosen)
-    timeline.note("labels", f"{len(chosen)} images labelled: half the least sure, half at random")
 
-    unseen = world.decayed("later", rng, times=1, favour=())
-    failed_before = len(traffic.failures)
-    with Trickle(traffic, unseen, per_second=10.0):
+class _Acts:
+    """The acts, in the order in which they are played."""
+
+    def __init__(self, workspace: Workspace, drill: Drill, sink: Sink, traffic: Traffic) -> None:
+        self._workspace, self._drill, self._sink, self._traffic = workspace, drill, sink, traffic
+        self._subjects, self._timeline = drill.plan.subjects, drill.timeline
+        self._rng = np.random.default_rng(7)
+        self._was: dict[str, float] = {}
+        self._asked: dict[str, list[Answered]] = {}
+        self._first: dict[str, str] = {}
+
+    def normal(self) -> None:
+        """Traffic like what the models were made from: nobody may be told anything."""
+        for subject in self._subjects:
+            photos = subject.normal(self._rng)
+            self._drill.pictures[f"{subject.task}: as the model knows it"] = photos[:20]
+            answers = self._traffic.burst(subject, photos)
+            self._was[subject.task] = self._score(subject, "normal", answers)
+            self._first[subject.task] = answers[0].version if answers else ""
+        alarms = self._check_drift()
+        quiet = all(alarm is False for alarm in alarms.values())
+        self._timeline.expect("no false alarm", quiet, "drift check of normal traffic")
+        self._workspace.visionloop("alerts", "check", expect=(0, 3))
+        self._timeline.expect("silence", not self._sink.titled("drift"), "nobody was told of drift")
+
+    def decay(self) -> None:
+        """Traffic unlike it: it must be noticed and told, once a task, and somebody labels."""
         began = datetime.now(UTC)
-        _, said = workspace.visionloop("retrain", "--task", TASK)
-        timeline.note("retraining", _last_lines(said))
-        state = _retraining(workspace)
-        timeline.expect(
-            "asked for by drift", any("drift" in reason for reason in state["reasons"]), ", ".join(state["reasons"])
-        )
-        timeline.expect("promoted", state["outcome"] == "promoted", f"after {_since(began):.0f} s: {state['outcome']}")
-        second = _until_serves(workspace, lambda version: version != answers[0].version)
-        timeline.expect("hot swap", second is not None, f"version {second} answers")
-    failed = len(traffic.failures) - failed_before
-    timeline.expect("no failed request", failed == 0, f"{failed} of the requests while it was trained and swapped")
+        for subject in self._subjects:
+            photos = subject.decayed(self._rng)
+            self._drill.pictures[f"{subject.task}: decayed"] = photos[:20]
+            self._timeline.note("decay", subject.sight, task=subject.task)
+            answers = self._asked[subject.task] = self._traffic.burst(subject, photos)
+            score, bound = self._score(subject, "decayed", answers), subject.decayed_below(self._was[subject.task])
+            text = f"{subject.metric} {score:.3f}, below {bound:.3f}"
+            self._timeline.expect("decayed", score < bound, text, task=subject.task)
+        alarms = self._check_drift()
+        for subject in self._subjects:
+            text = f"{_since(began):.0f} s after it began"
+            self._timeline.expect("drift noticed", alarms[subject.task] is True, text, task=subject.task)
+        for _ in range(2):
+            # The second look finds the same incidents, which must not be told again.
+            self._workspace.visionloop("alerts", "check", expect=(0, 3))
+        for subject in self._subjects:
+            told = self._sink.titled(f"drift ({subject.task})")
+            text = f"{len(told)} message at the sink: {told[0].title if told else 'none'}"
+            self._timeline.expect("alert", len(told) == 1, text, task=subject.task)
+        for subject in self._subjects:
+            with Client(self._workspace.url) as client:
+                seen = self._seen(client, subject, self._asked[subject.task])
+                chosen = _choose(subject, seen, self._rng)
+                for answer in chosen:
+                    client.feedback(answer.said.id, **subject.feedback(answer))
+            text = f"{len(chosen)} images labelled: half the least sure, half at random"
+            self._timeline.note("labels", text, task=subject.task)
 
-    accuracy = _score(drill, "recovered", traffic.burst(unseen))
-    timeline.expect("recovered", accuracy >= plan.recovered, f"accuracy {accuracy:.3f} on scans it has not seen")
+    def learn(self) -> None:
+        """Retraining, promotion and swap while requests go on; then the new models are asked."""
+        unseen = [(subject, subject.unseen(self._rng)) for subject in self._subjects]
+        failed_before = len(self._traffic.failures)
+        with Trickle(self._traffic, unseen, per_second=_PER_SECOND):
+            began = datetime.now(UTC)
+            _, said = self._workspace.visionloop("retrain", expect=(0, 1))
+            self._timeline.note("retraining", _last_line(said))
+            for subject in self._subjects:
+                self._expect_promotion(subject.task, began)
+        failed = len(self._traffic.failures) - failed_before
+        text = f"{failed} of the requests while it was trained and swapped"
+        self._timeline.expect("no failed request", failed == 0, text)
+        for subject, photos in unseen:
+            score = self._score(subject, "recovered", self._traffic.burst(subject, photos))
+            bound = subject.recovered_from(self._was[subject.task])
+            text = f"{subject.metric} {score:.3f} on images it has not seen, at least {bound:.3f}"
+            self._timeline.expect("recovered", score >= bound, text, task=subject.task)
 
-    before = _deployed(workspace)
-    workspace.stage(
-        "run", f"task={TASK}", "training.max_epochs=1", "training.learning_rate=1e-7", "build=bad", "reports=bad"
-    )
-    timeline.expect(
-        "bad model refused", _deployed(workspace) == before, f"version {before['version']} is still the champion"
-    )
-    # Where nothing was promoted there is nothing to go back to: a failure of the drill, told like the others.
-    workspace.visionloop("rollback", _deployed(workspace)["model"], expect=(0, 1))
-    first = _until_serves(workspace, lambda version: version == answers[0].version)
-    timeline.expect("rollback", first is not None and second is not None, f"version {first} answers")
-    timeline.expect("every request answered", not traffic.failures, f"{len(traffic.answers):,} answers")
+    def spoil(self) -> None:
+        """A model that learned nothing must be refused; then the promotion is taken back."""
+        before = {subject.task: self._deployed(subject.task) for subject in self._subjects}
+        _train(self._workspace, self._subjects, "bad", ["training.max_epochs=1", "training.learning_rate=1e-7"])
+        for task, champion in before.items():
+            text = f"version {champion['version']} is still the champion"
+            self._timeline.expect("bad model refused", self._deployed(task) == champion, text, task=task)
+        for subject in self._subjects:
+            task, second = subject.task, self._deployed(subject.task)
+            # Where nothing was promoted there is nothing to go back to: a failure of the drill, told like the others.
+            self._workspace.visionloop("rollback", second["model"], expect=(0, 1))
+            first = self._until_serves(task, lambda version, task=task: version == self._first[task])  # type: ignore[misc]
+            held = first is not None and first != second["version"]
+            self._timeline.expect("rollback", held, f"version {first} answers", task=task)
+
+    def _seen(self, client: Client, subject: Subject, answers: Sequence[Answered]) -> list[Answered]:
+        """Answers whose pictures somebody can look at.
+
+        What a busy service did not keep is shown to it again, one by one.
+        """
+        missing: Sequence[Answered] = answers
+        for pause_s in (0.0, 1.0, 2.0, 4.0):
+            time.sleep(pause_s if missing else 0.0)
+            missing = [answer for answer in missing if not _kept(client, answer)]
+            for answer in missing:
+                self._traffic.ask(subject, answer.photo)
+        lost = {answer.said.id for answer in missing}
+        return [answer for answer in answers if answer.said.id not in lost]
+
+    def _score(self, subject: Subject, phase: str, answers: Sequence[Answered]) -> float:
+        value = subject.score(answers)
+        self._drill.scores.append(Score(subject.task, phase, subject.metric, value, len(answers)))
+        self._timeline.note(phase, f"{subject.metric} {value:.3f} on {len(answers):,} images", task=subject.task)
+        return value
+
+    def _check_drift(self) -> dict[str, bool | None]:
+        """By task, whether there is an alarm; None where there were too few images to say."""
+        # Rows and pictures are written in the background, within a fraction of a second.
+        time.sleep(2.0)
+        _, said = self._workspace.visionloop("drift", "--json", expect=(0, 3))
+        return {summary["task"]: summary["alarm"] for summary in json.loads(said)}
+
+    def _expect_promotion(self, task: str, began: datetime) -> None:
+        run = Journal(self._workspace.root / "mlruns/retraining" / task).read()
+        if run is None:
+            self._timeline.expect("promoted", False, "there was no retraining", task=task)
+            return
+        asked = any("drift" in reason for reason in run.reasons)
+        judged = next((step.ended_at for step in run.steps if step.name == "judge"), None) or datetime.now(UTC)
+        self._timeline.expect("asked for by drift", asked, ", ".join(run.reasons), task=task, at=run.started_at)
+        promoted, text = run.outcome == "promoted", f"{(judged - began).total_seconds():.0f} s after the call"
+        self._timeline.expect("promoted", promoted, f"{run.outcome} {text}", task=task, at=judged)
+        version = self._until_serves(task, lambda version: version != self._first[task]) if promoted else None
+        new = (answer.at for answer in self._drill.answers[task] if answer.version == version)
+        text = f"version {version} answers"
+        self._timeline.expect("hot swap", version is not None, text, task=task, at=min(new, default=None))
+
+    def _serving(self, task: str) -> set[str]:
+        with Client(self._workspace.url) as client:
+            found = [model for _ in range(8) for model in client.models().models]
+        return {model.version for model in found if model.task == task and model.role == "champion"}
+
+    def _deployed(self, task: str) -> dict[str, str]:
+        """The champion as the deployment pointer names it."""
+        pointer = json.loads((self._workspace.root / "mlruns/deployment.json").read_text())
+        champion: dict[str, str] = pointer["tasks"][task]["champion"]
+        return champion
+
+    def _until_serves(self, task: str, wanted: Callable[[str], bool]) -> str | None:
+        """The version that answers in all workers, once it is a wanted one; None where it does not come."""
+        end = time.monotonic() + _SWAP_S
+        while time.monotonic() < end:
+            versions = self._serving(task)
+            if len(versions) == 1 and wanted(next(iter(versions))):
+                return versions.pop()
+            time.sleep(0.2)
+        return None
 
 
-def _score(drill: Drill, phase: str, answers: Sequence[Answered]) -> float:
-    accuracy = float(np.mean([answer.right for answer in answers])) if answers else 0.0
-    drill.accuracy[phase] = accuracy, len(answers)
-    drill.timeline.note(phase, f"accuracy {accuracy:.3f} on {len(answers):,} images")
-    return accuracy
-
-
-def _choose(answers: Sequence[Answered], count: int, rng: np.random.Generator) -> list[Answered]:
+def _choose(subject: Subject, answers: Sequence[Answered], rng: np.random.Generator) -> list[Answered]:
     """The least sure half, and as many at random: those show the model as it is, not where it is weakest."""
-    order = sorted(range(len(answers)), key=lambda index: answers[index].sure)
-    least, rest = order[: count // 2], order[count // 2 :]
-    more = rng.choice(rest, size=min(count - len(least), len(rest)), replace=False).tolist()
+    order = sorted(range(len(answers)), key=lambda index: subject.sure(answers[index]))
+    least, rest = order[: subject.labels // 2], order[subject.labels // 2 :]
+    more = rng.choice(rest, size=min(subject.labels - len(least), len(rest)), replace=False).tolist()
     return [answers[index] for index in (*least, *more)]
 
 
-def _label(workspace: Workspace, chosen: Sequence[Answered]) -> None:
-    with Client(workspace.url) as client:
-        for answer in chosen:
-            if answer.right:
-                client.feedback(answer.id, "right")
-            else:
-                client.feedback(answer.id, "corrected", label=answer.truth)
-
-
-def _settle() -> None:
-    """Rows and pictures are written in the background, within a fraction of a second."""
-    time.sleep(2.0)
-
-
-def _retraining(workspace: Workspace) -> dict[str, Any]:
-    _, said = workspace.visionloop("retrain", "--status", "--json")
-    state: dict[str, Any] = json.loads(said)[TASK]["run"]
-    return state
-
-
-def _serving(workspace: Workspace) -> set[str]:
-    with Client(workspace.url) as client:
-        return {model.version for _ in range(8) for model in client.models().models if model.role == "champion"}
-
-
-def _deployed(workspace: Workspace) -> dict[str, str]:
-    """The champion as the deployment pointer names it."""
-    pointer = json.loads((workspace.root / "mlruns/deployment.json").read_text())
-    champion: dict[str, str] = pointer["tasks"][TASK]["champion"]
-    return champion
-
-
-def _until_serves(workspace: Workspace, wanted: Callable[[str], bool]) -> str | None:
-    """The version that answers in all workers, once it is a wanted one; None where it does not come."""
-    end = time.monotonic() + _SWAP_S
-    while time.monotonic() < end:
-        versions = _serving(workspace)
-        if len(versions) == 1 and wanted(next(iter(versions))):
-            return versions.pop()
-        time.sleep(0.2)
-    return None
+def _kept(client: Client, answer: Answered) -> bool:
+    try:
+        client.prediction_image(answer.said.id)
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return False
+    return True
 
 
 def _since(began: datetime) -> float:
     return (datetime.now(UTC) - began).total_seconds()
 
 
-def _last_lines(said: str) -> str:
+def _last_line(said: str) -> str:
     lines = [line for line in said.splitlines() if line.strip()]
     return lines[-1] if lines else "nothing was said"

@@ -5,25 +5,34 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from pipelines.drill.play import Drill
-from pipelines.drill.scans import Photo
+from pipelines.drill.subject import Photo, Subject
 from visionloop.core import files
 from visionloop.core.plots import PALETTE, figure_png, figure_style
 from visionloop.core.report import Picture, Report, Section, Table, Tag, render_report
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 _ROLLING = 60
-"""Answers over which accuracy is averaged in the picture."""
+"""Answers over which the score is taken in the picture."""
+_STEP = 5
+"""Answers from one point of the picture to the next."""
+_PAUSE_S = 5.0
+"""Nobody asked for so long: a gap in the curve."""
 _ACTS = {
     "service": "service ready",
     "decay": "input decays",
     "drift noticed": "drift noticed",
     "alert": "alert delivered",
     "labels": "labels given",
-    "retraining": "gate: promote",
+    "promoted": "gate: promote",
     "hot swap": "new model serves",
     "bad model refused": "bad model refused",
     "rollback": "rolled back",
@@ -33,36 +42,38 @@ _ACTS = {
 
 def write_report(drill: Drill, path: Path) -> None:
     """Write the page to `path`, whole or not at all."""
-    timeline = drill.timeline
-    total = timeline.seconds(timeline.events[-1].at)
+    timeline, subjects = drill.timeline, drill.plan.subjects
+    total = timeline.seconds(timeline.in_order[-1].at)
     held = sum(event.held is True for event in timeline.events)
     expected = sum(event.held is not None for event in timeline.events)
     rows = [
-        [f"{timeline.seconds(event.at):.1f} s", event.name, event.text, _tag(event.held)] for event in timeline.events
+        [f"{timeline.seconds(event.at):.1f} s", event.title, event.text, _tag(event.held)]
+        for event in timeline.in_order
     ]
-    accuracy = [[phase, f"{value:.3f}", count] for phase, (value, count) in drill.accuracy.items()]
+    scores = [[one.task, one.phase, one.metric, f"{one.value:.3f}", one.num_images] for one in drill.scores]
     messages = [[f"{timeline.seconds(message.at):.1f} s", message.title] for message in drill.messages]
+    asked = sum(map(len, drill.answers.values())) + len(drill.failures)
     report = Report(
         kind="Drill",
         title="The loop closes" if timeline.held else "The loop does not close",
-        subtitle="A model of handwritten digits meets scans unlike those it learned from. What follows was done by the "
-        "program's own commands against the real service; the labels are the known truth.",
+        subtitle=f"{_models(subjects)} of handwritten digits unlike those learned from. What follows was done "
+        "by the program's own commands against the real service; the labels are the known truth.",
         facts=[
             ("held", f"{held} of {expected}"),
             ("took", f"{total:.0f} s"),
-            ("requests", f"{len(drill.answers) + len(drill.failures):,}"),
+            ("requests", f"{asked:,}"),
             ("failed", f"{len(drill.failures):,}"),
-            *((phase, f"{value:.3f}") for phase, (value, _) in drill.accuracy.items()),
+            *((f"{one.phase} {one.metric}", f"{one.value:.3f}") for one in drill.scores),
         ],
         sections=[
             Section(
                 title="Timeline",
-                text=f"Accuracy over the latest {_ROLLING} answers, in the colour of the version that gave the latest.",
+                text=f"The score of the latest {_ROLLING} answers, in the colour of the version that gave the latest.",
                 figures=[
                     Picture(
                         png_bytes=_timeline(drill),
-                        caption="Accuracy of what the service answered, and what happened.",
-                        alt="accuracy over time, falling when the input decays and rising after the hot swap",
+                        caption="What the service's answers were worth, and what happened.",
+                        alt="scores over time, falling when the input decays and rising after the hot swap",
                         chart=True,
                     )
                 ],
@@ -70,17 +81,25 @@ def write_report(drill: Drill, path: Path) -> None:
             Section(
                 title="What the service was asked",
                 figures=[
-                    Picture(png_bytes=_grid(photos), caption=caption, alt=f"{caption}: twenty digits")
+                    Picture(png_bytes=_grid(photos), caption=caption, alt=f"{caption}: examples")
                     for caption, photos in drill.pictures.items()
                 ],
             ),
-            Section(title="Accuracy", tables=[Table(columns=["phase", "accuracy", "images"], rows=accuracy)]),
+            Section(
+                title="Scores",
+                tables=[Table(columns=["task", "phase", "metric", "value", "images"], rows=scores)],
+            ),
             Section(title="Everything in order", tables=[Table(columns=["time", "step", "what", ""], rows=rows)]),
             Section(title="Messages", tables=[Table(columns=["time", "title"], rows=messages)]),
         ],
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     files.write_text(path, render_report(report))
+
+
+def _models(subjects: Sequence[Subject]) -> str:
+    names = " and ".join(subject.task for subject in subjects)
+    return f"A model of {names} meets pictures" if len(subjects) == 1 else f"Models of {names} meet pictures"
 
 
 def _tag(held: bool | None) -> Tag | str:
@@ -92,48 +111,75 @@ def _tag(held: bool | None) -> Tag | str:
 def _timeline(drill: Drill) -> bytes:
     from matplotlib.figure import Figure
 
-    timeline = drill.timeline
+    subjects = drill.plan.subjects
     with figure_style():
-        figure = Figure(figsize=(12, 4.8), layout="constrained")
-        axes = figure.subplots()
-        versions = sorted({answer.version for answer in drill.answers}, key=int)
-        answers = sorted(drill.answers, key=lambda answer: answer.at)
-        right = np.array([answer.right for answer in answers], np.float64)
-        rolling = np.convolve(right, np.ones(_ROLLING) / _ROLLING, mode="valid") if len(right) >= _ROLLING else right
-        seconds = np.array([timeline.seconds(answer.at) for answer in answers])[-len(rolling) :]
-        held_by = np.array([answer.version for answer in answers])[-len(rolling) :]
-        for number, version in enumerate(versions):
-            # A gap where another version answered, or nobody asked.
-            shown = np.where(held_by == version, rolling, np.nan)
-            pauses = np.flatnonzero(np.diff(seconds) > 5.0)
-            axes.plot(
-                np.insert(seconds, pauses + 1, seconds[pauses]), np.insert(shown, pauses + 1, np.nan),
-                color=PALETTE[number], label=f"version {version}",
-            )  # fmt: skip
-        named = [event for event in timeline.events if event.name in _ACTS]
-        for number, event in enumerate(named):
-            at = timeline.seconds(event.at)
-            axes.axvline(at, color="#94a3b8", linewidth=0.9, linestyle=":")
-            axes.annotate(
-                _ACTS[event.name], (at, 1.04 + 0.075 * (number % 4)), fontsize=8.5, annotation_clip=False,
-                xytext=(3, 0), textcoords="offset points",
-            )  # fmt: skip
-        for failure in drill.failures:
-            axes.plot(timeline.seconds(failure.at), 0.0, marker="x", color=PALETTE[3])
-        axes.axhline(drill.plan.recovered, color=PALETTE[2], linewidth=0.9, linestyle="--")
-        axes.axhline(drill.plan.decayed_below, color=PALETTE[3], linewidth=0.9, linestyle="--")
-        axes.set(xlabel="seconds since the start", ylabel="accuracy", ylim=(0, 1.34))
-        axes.set_yticks(np.linspace(0, 1, 6))
-        axes.legend(loc="lower left")
+        figure = Figure(figsize=(12, 1.4 + 3.4 * len(subjects)), layout="constrained")
+        panels: list[Axes] = figure.subplots(len(subjects), 1, sharex=True, squeeze=False)[:, 0].tolist()
+        for subject, axes in zip(subjects, panels, strict=True):
+            _panel(drill, subject, axes)
+        _name_events(drill, panels)
+        panels[-1].set_xlabel("seconds since the start")
         return figure_png(figure)
 
 
-def _grid(photos: Sequence[Photo], *, columns: int = 10, scale: int = 2) -> bytes:
-    pictures = [Image.open(io.BytesIO(photo.data)).convert("L") for photo in photos[: 2 * columns]]
-    width, height = pictures[0].size
-    sheet = Image.new("L", (columns * (width + 4), -(-len(pictures) // columns) * (height + 4)), 40)
+def _panel(drill: Drill, subject: Subject, axes: Axes) -> None:
+    """One task's scores over time, with what was asked of them."""
+    answers = sorted(drill.answers[subject.task], key=lambda answer: answer.at)
+    ends = np.arange(min(_ROLLING, len(answers)), len(answers) + 1, _STEP)
+    scores = np.array([subject.score(answers[max(0, end - _ROLLING) : end]) for end in ends.tolist()])
+    seconds = np.array([drill.timeline.seconds(answers[end - 1].at) for end in ends.tolist()])
+    version_at = np.array([answers[end - 1].version for end in ends.tolist()])
+    for number, version in enumerate(sorted({answer.version for answer in answers}, key=int)):
+        # A gap where another version answered, or nobody asked.
+        shown = np.where(version_at == version, scores, np.nan)
+        axes.plot(*_with_gaps(seconds, shown), color=PALETTE[number], label=f"version {version}")
+    for failure in drill.failures:
+        if failure.task == subject.task:
+            axes.plot(drill.timeline.seconds(failure.at), 0.0, marker="x", color=PALETTE[3])
+    for score in drill.scores:
+        if (score.task, score.phase) == (subject.task, "normal"):
+            axes.axhline(subject.recovered_from(score.value), color=PALETTE[2], linewidth=0.9, linestyle="--")
+            axes.axhline(subject.decayed_below(score.value), color=PALETTE[3], linewidth=0.9, linestyle="--")
+    axes.set(ylabel=f"{subject.task}: {subject.metric}", ylim=(0, 1.02))
+    axes.legend(loc="lower left")
+
+
+def _with_gaps(
+    seconds: npt.NDArray[np.float64], shown: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    pauses = np.flatnonzero(np.diff(seconds) > _PAUSE_S)
+    return np.insert(seconds, pauses + 1, seconds[pauses]), np.insert(shown, pauses + 1, np.nan)
+
+
+def _name_events(drill: Drill, panels: Sequence[Axes]) -> None:
+    """A line through the panels it concerns for each event, and its name, once, above the first."""
+    tasks = [subject.task for subject in drill.plan.subjects]
+    named: set[str] = set()
+    for event in drill.timeline.in_order:
+        if event.name not in _ACTS:
+            continue
+        at = drill.timeline.seconds(event.at)
+        for task, axes in zip(tasks, panels, strict=True):
+            if event.task in ("", task):
+                axes.axvline(at, color="#94a3b8", linewidth=0.9, linestyle=":")
+        if event.name not in named:
+            panels[0].annotate(
+                _ACTS[event.name], (at, 1.06 + 0.085 * (len(named) % 4)), fontsize=8.5, annotation_clip=False,
+                xytext=(3, 0), textcoords="offset points",
+            )  # fmt: skip
+            named.add(event.name)
+
+
+def _grid(photos: Sequence[Photo], *, width: int = 720) -> bytes:
+    """Up to two rows of pictures, enlarged by a whole number."""
+    pictures = [Image.open(io.BytesIO(photo.data)).convert("RGB") for photo in photos]
+    wide, high = pictures[0].size
+    columns = min(10, width // (wide + 4))
+    pictures = pictures[: 2 * columns]
+    sheet = Image.new("RGB", (columns * (wide + 4), -(-len(pictures) // columns) * (high + 4)), (40, 40, 40))
     for index, picture in enumerate(pictures):
-        sheet.paste(picture, ((index % columns) * (width + 4) + 2, (index // columns) * (height + 4) + 2))
+        sheet.paste(picture, ((index % columns) * (wide + 4) + 2, (index // columns) * (high + 4) + 2))
+    scale = max(1, width // sheet.width)
     buffer = io.BytesIO()
     sheet.resize((sheet.width * scale, sheet.height * scale), Image.Resampling.NEAREST).save(buffer, "PNG")
     return buffer.getvalue()

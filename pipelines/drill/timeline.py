@@ -17,14 +17,21 @@ class Event(NamedTuple):
     Attributes:
         at: When it began.
         name: In a word or two, for the picture.
+        task: Whose; empty where it is of all.
         text: For people.
         held: Whether it was as expected; None where nothing was expected.
     """
 
     at: datetime
     name: str
+    task: str
     text: str
     held: bool | None
+
+    @property
+    def title(self) -> str:
+        """Name and task."""
+        return f"{self.name} ({self.task})" if self.task else self.name
 
 
 @dataclass
@@ -39,13 +46,18 @@ class Timeline:
         """Since the start."""
         return (at - self.start).total_seconds()
 
-    def note(self, name: str, text: str) -> None:
-        """Something happened."""
-        self._add(Event(datetime.now(UTC), name, text, None))
+    def note(self, name: str, text: str, *, task: str = "", at: datetime | None = None) -> None:
+        """Something happened, `at` that time or now."""
+        self._add(Event(at or datetime.now(UTC), name, task, text, None))
 
-    def expect(self, name: str, held: bool, text: str) -> None:
-        """Something had to hold."""
-        self._add(Event(datetime.now(UTC), name, text, held))
+    def expect(self, name: str, held: bool, text: str, *, task: str = "", at: datetime | None = None) -> None:
+        """Something had to hold, `at` that time or now."""
+        self._add(Event(at or datetime.now(UTC), name, task, text, held))
+
+    @property
+    def in_order(self) -> list[Event]:
+        """By time; what was found out later stands where it happened."""
+        return sorted(self.events, key=lambda event: event.at)
 
     @property
     def failed(self) -> list[Event]:
@@ -62,16 +74,16 @@ class Timeline:
         table = Table(title="the drill", title_justify="left")
         for title in ("time", "step", "result", ""):
             table.add_column(title, justify="right" if title == "time" else "left")
-        for event in self.events:
+        for event in self.in_order:
             if event.held is not None:
                 mark = "[green]held[/]" if event.held else "[red]FAILED[/]"
-                table.add_row(f"{self.seconds(event.at):.0f} s", event.name, escape(event.text), mark)
+                table.add_row(f"{self.seconds(event.at):.0f} s", event.title, escape(event.text), mark)
         return table
 
     def _add(self, event: Event) -> None:
         self.events.append(event)
         mark = {True: "[green]✓[/]", False: "[red]✗[/]", None: " "}[event.held]
         self.console.print(
-            f"[dim]{self.seconds(event.at):6.1f} s[/] {mark} [bold]{event.name}[/] {escape(event.text)}",
+            f"[dim]{self.seconds(event.at):6.1f} s[/] {mark} [bold]{event.title}[/] {escape(event.text)}",
             highlight=False,
         )

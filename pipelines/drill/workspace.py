@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,12 +46,17 @@ class Workspace:
         (root / "conf/experiment/drill.yaml").write_text("# @package _global_\n" + yaml.safe_dump(settings))
         config = root / "conf/config.yaml"
         config.write_text(config.read_text().replace("experiment: null", "experiment: drill"))
-        self._environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join([str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]),
-            "BENTOML_HOME": str(root / "bentoml"),
-            "BENTOML_DO_NOT_TRACK": "True",
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-        }
+        # Threads of a training that spin while they wait would take the cores from the service beside it.
+        self._environment = (
+            {"OMP_WAIT_POLICY": "PASSIVE"}
+            | os.environ
+            | {
+                "PYTHONPATH": os.pathsep.join([str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+                "BENTOML_HOME": str(root / "bentoml"),
+                "BENTOML_DO_NOT_TRACK": "True",
+                "MLFLOW_DISABLE_TELEMETRY": "true",
+            }
+        )
         for name in ("VISIONLOOP_PARAMS", "VISIONLOOP_STATE"):
             self._environment.pop(name, None)
         self.stage("config")
@@ -80,12 +86,14 @@ class Workspace:
         return self._call([str(Path(sys.executable).with_name("visionloop")), *words], expect)
 
     def _call(self, command: list[str], expect: tuple[int, ...]) -> tuple[int, str]:
+        started = time.monotonic()
         done = subprocess.run(
             command, cwd=self.root, env=self._environment, capture_output=True, text=True, timeout=_PATIENCE_S
         )
         shown = " ".join([Path(command[0]).name, *command[1:]])
+        ended = f"(exit status {done.returncode}, {time.monotonic() - started:.1f} s)"
         with (self.root / "commands.log").open("a") as log:
-            log.write(f"$ {shown}\n{done.stdout}{done.stderr}(exit status {done.returncode})\n\n")
+            log.write(f"$ {shown}\n{done.stdout}{done.stderr}{ended}\n\n")
         if done.returncode not in expect:
             said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-6:]
             raise VisionloopError(

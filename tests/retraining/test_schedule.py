@@ -46,6 +46,11 @@ def test_due_times_in_every_schedulers_words(
     assert (cron_expression(schedule), calendar_expression(schedule)) == (cron, calendar)
 
 
+@pytest.mark.parametrize("text", ["20:30", "'20:30'", "03:00", "00:00", "10:05"])
+def test_a_time_of_day_needs_no_quotes_in_yaml(text: str) -> None:
+    assert ScheduleSettings.model_validate({"at": yaml.safe_load(text)}).at == text.strip("'")
+
+
 def test_summer_time_is_due_once_a_day() -> None:
     schedule = ScheduleSettings(at="02:30", timezone="Europe/Berlin")
     for day in ("2026-03-28T12:00Z", "2026-10-24T12:00Z"):
@@ -206,17 +211,37 @@ def test_the_cron_line_comes_once_and_leaves_the_others_alone(tmp_path: Path) ->
     crontab = Crontab(mine)
     for hour in ("03:00", "05:00"):
         install_cron(target(tmp_path, at=hour), crontab)
-    other = target(tmp_path / "other project")
-    install_cron(other, crontab)
+    other = target(tmp_path / "other project of 100%")
+    for _ in range(2):
+        install_cron(other, crontab)
     assert crontab.text is not None
     assert crontab.text.startswith(mine)
     lines = [line for line in crontab.text.splitlines() if "bin/visionloop" in line]
     assert [line.split(" cd ")[0] for line in lines] == ["0 5 * * *", "0 3 * * *"]
-    assert f"cd '{tmp_path}/other project' &&" in lines[1]
+    assert f"cd '{tmp_path}/other project of 100\\%' &&" in lines[1]
     empty = Crontab(None)
     install_cron(target(tmp_path), empty)
     assert empty.text is not None
     assert empty.text.count("\n") == 3
+
+
+@pytest.mark.skipif(shutil.which("crontab") is None, reason="no cron here (Debian's package `cron`)")
+def test_a_real_cron_understands_the_line(tmp_path: Path) -> None:
+    """Without touching anybody's crontab: `crontab -n` only reads it."""
+    checked: list[str] = []
+
+    def call(command: list[str], text: str | None) -> subprocess.CompletedProcess[str]:
+        if command == ["crontab", "-l"]:
+            return subprocess.CompletedProcess(command, 1, "", "no crontab for ann\n")
+        done = subprocess.run(["crontab", "-n", "-"], input=text, capture_output=True, text=True, timeout=60)
+        checked.append(done.stderr)
+        return done
+
+    for schedule in ({"every": "hour"}, {}, {"every": "week", "weekday": "sat", "timezone": "Asia/Tokyo"}):
+        install_cron(target(tmp_path / "a project of 100%", **schedule), call)
+    if any("invalid option" in text for text in checked):
+        pytest.skip("this cron cannot check without installing")
+    assert len(checked) == 3
 
 
 def test_systemd_is_told_and_a_refusal_says_why(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UC
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,10 @@ _MIN_INK = 0.25
 _TURNS: tuple[Split, ...] = ("train", "train", "test", "train", "train", "val", "train", "train", "test", "train")
 
 Grey = npt.NDArray[np.float64]
+Box = tuple[int, int, int, int]
+"""x1, y1, x2, y2 in pixels, half open."""
+Scene = tuple[ImageArray, list[tuple[str, Box]]]
+"""uint8 [128,128,3], and for each digit its class name and tight box."""
 
 
 def generate(root: Path) -> None:
@@ -72,12 +77,17 @@ def _enlarge(scan: Grey, size: int) -> Grey:
 
 
 def _write_scenes(root: Path, split: Split, scans: Grey, labels: npt.NDArray[np.int64]) -> None:
+    numbers = range(NUM_SCENES[split])
+    rngs = (np.random.default_rng((_SEED, SPLITS.index(split), number)) for number in numbers)
+    write_scenes(root, split, (compose_scene(rng, scans, labels) for rng in rngs))
+
+
+def write_scenes(root: Path, split: Split, scenes: Iterable[Scene]) -> None:
+    """Write scenes as a split of a Pascal VOC source."""
     for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
         (root / name).mkdir(parents=True, exist_ok=True)
     stems = []
-    for number in range(NUM_SCENES[split]):
-        rng = np.random.default_rng((_SEED, SPLITS.index(split), number))
-        scene, objects = compose_scene(rng, scans, labels)
+    for number, (scene, objects) in enumerate(scenes):
         stem = f"{split}_{number:04d}"
         _save(Image.fromarray(scene), root / "JPEGImages" / f"{stem}.png")
         (root / "Annotations" / f"{stem}.xml").write_text(_annotation(stem, objects))
@@ -91,23 +101,25 @@ def _save(picture: Image.Image, path: Path) -> None:
 
 
 def compose_scene(
-    rng: np.random.Generator, scans: Grey, labels: npt.NDArray[np.int64]
-) -> tuple[ImageArray, list[tuple[str, tuple[int, int, int, int]]]]:
+    rng: np.random.Generator,
+    scans: Grey,
+    labels: npt.NDArray[np.int64],
+    *,
+    tilt: tuple[float, float] = (-12.0, 12.0),
+) -> Scene:
     """A scene of two to six digits.
 
     Args:
         rng: Decides everything.
         scans: [N,8,8] in [0,1].
         labels: [N].
-
-    Returns:
-        uint8 [128,128,3], and for each digit its class name and tight box (x1, y1, x2, y2), half open.
+        tilt: Least and most degrees by which a digit is turned, counter-clockwise.
     """
     scene = _background(rng)
-    objects: list[tuple[str, tuple[int, int, int, int]]] = []
+    objects: list[tuple[str, Box]] = []
     for _ in range(int(rng.integers(2, 7))):
         index = int(rng.integers(len(scans)))
-        ink = _turned(rng, scans[index], int(rng.integers(26, 57)))
+        ink = _turned(rng, scans[index], int(rng.integers(26, 57)), tilt)
         box = _place(rng, ink, [other for _, other in objects])
         if box is None:
             continue
@@ -136,9 +148,9 @@ def _background(rng: np.random.Generator) -> Grey:
     return scene + rng.normal(0, 3, scene.shape)
 
 
-def _turned(rng: np.random.Generator, scan: Grey, size: int) -> Grey:
+def _turned(rng: np.random.Generator, scan: Grey, size: int, tilt: tuple[float, float]) -> Grey:
     picture = Image.fromarray((_enlarge(scan, size) * 255).astype(np.uint8))
-    turned = picture.rotate(float(rng.uniform(-12, 12)), Image.Resampling.BICUBIC, expand=True)
+    turned = picture.rotate(float(rng.uniform(*tilt)), Image.Resampling.BICUBIC, expand=True)
     # Bicubic edges smear; a steeper ramp gives strokes that end.
     return np.clip((np.asarray(turned, np.float64) / 255.0 - 0.15) * 1.5, 0.0, 1.0)
 
@@ -149,9 +161,7 @@ def _crop(ink: Grey) -> Grey:
     return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def _place(
-    rng: np.random.Generator, ink: Grey, others: list[tuple[int, int, int, int]]
-) -> tuple[int, int, int, int] | None:
+def _place(rng: np.random.Generator, ink: Grey, others: list[Box]) -> Box | None:
     """A box for the ink that covers at most a fifth of any other box or itself, if twenty tries find one."""
     height, width = _crop(ink).shape
     for _ in range(20):
@@ -163,7 +173,7 @@ def _place(
     return None
 
 
-def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> float:
+def _overlap(a: Box, b: Box) -> float:
     """Intersection over the smaller of two boxes."""
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     if width <= 0 or height <= 0:
@@ -179,7 +189,7 @@ def _ink_colour(rng: np.random.Generator, patch: Grey) -> Grey:
     return np.clip(colour - colour.mean() + wanted, 0, 255) if abs(colour.mean() - mean) < 90 else colour
 
 
-def _annotation(stem: str, objects: list[tuple[str, tuple[int, int, int, int]]]) -> str:
+def _annotation(stem: str, objects: list[tuple[str, Box]]) -> str:
     items = "".join(
         f"  <object>\n    <name>{name}</name>\n    <difficult>0</difficult>\n    <bndbox>\n"
         f"      <xmin>{x1 + 1}</xmin>\n      <ymin>{y1 + 1}</ymin>\n      <xmax>{x2}</xmax>\n      <ymax>{y2}</ymax>\n"

@@ -53,13 +53,23 @@ def systemd(target: Target) -> str:
 def cron(target: Target) -> str:
     """A line for `crontab`."""
     zone = target.schedule.timezone
-    where = shlex.quote(str(target.project))
-    # Cron takes a bare % for the end of the line.
-    command = f"cd {where} && mkdir -p mlruns && {target.command} >> mlruns/retraining.log 2>&1".replace("%", "\\%")
+    command = f"{_cron_change(target)} mkdir -p mlruns && " + _cron_escaped(
+        f"{target.command} >> mlruns/retraining.log 2>&1"
+    )
     return (
         f"{_MARK}: times are {zone} where cron knows CRON_TZ (cronie), else the machine's own; cron does not make up "
         f"for a machine that was off\nCRON_TZ={zone}\n{cron_expression(target.schedule)} {command}\n"
     )
+
+
+def _cron_change(target: Target) -> str:
+    """How our line begins, by which it is found again."""
+    return _cron_escaped(f"cd {shlex.quote(str(target.project))} &&")
+
+
+def _cron_escaped(command: str) -> str:
+    # Cron takes a bare % for the end of the line.
+    return command.replace("%", "\\%")
 
 
 def kubernetes(target: Target) -> str:
@@ -250,7 +260,7 @@ def _without_ours(text: str, target: Target) -> str:
     while index < len(lines):
         block = lines[index : index + 3]
         ours = block[0].startswith(_MARK) and len(block) == 3 and block[1].startswith("CRON_TZ=")
-        if ours and f"cd {shlex.quote(str(target.project))} &&" in block[2]:
+        if ours and _cron_change(target) in block[2]:
             index += 3
             continue
         kept.append(lines[index])

@@ -91,6 +91,14 @@ class ScheduleSettings(Settings):
     timezone: str = "UTC"
     """IANA name, such as Europe/Berlin."""
 
+    @field_validator("at", mode="before")
+    @classmethod
+    def _unquoted(cls, value: object) -> object:
+        # YAML 1.1 reads 20:30 without quotes as a number to the base of 60, though not 03:00.
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 24 * 60:
+            return f"{value // 60:02d}:{value % 60:02d}"
+        return value
+
     @field_validator("at")
     @classmethod
     def _time(cls, text: str) -> str:
