@@ -68,9 +68,9 @@ def feedback_accuracy(traffic: Counts, said: Judgements, *, confidence: float = 
 
     People are asked about the answers of which the model is least sure, so the judged ones are wrong more often than
     all are. Post-stratification (Holt and Smith, "Post stratification", JRSS A 142, 1979) weighs each group of
-    confidence by its share of the traffic. It corrects for a choice by confidence, which is how the queue chooses, and
-    for no other; every fifth of the queue is drawn by chance. The interval is Wilson's, of as many trials as have the
-    variance of the weighted mean, at most those that there were.
+    confidence by its share of the traffic. It corrects for a choice by confidence and for no other, such as by
+    novelty; `drawn_accuracy` needs no correction, where enough was drawn by chance. The interval is Wilson's, of as
+    many trials as have the variance of the weighted mean, at most those that there were.
 
     Args:
         traffic: All answers of the time.
