@@ -7,7 +7,7 @@ import pytest
 from tests.e2e.workspace import make_project
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shared by all modules here; each test makes what it needs, and leaves a working project."""
+    """Shared by a module's tests: whichever modules a worker gets, each begins with nothing made."""
     return make_project(tmp_path_factory.mktemp("project"))
