@@ -48,7 +48,7 @@ format: $(STAMP) ## mend what can be mended by itself
 bench: $(STAMP) ## every benchmark; figures are printed beside their baselines
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; python "$$file"; done
 
-drill: $(STAMP) ## models decay against the real service, and the loop has to close (6 minutes)
+drill: $(STAMP) ## models decay against the real service, and the loop has to close (up to 10 minutes)
 	@visionloop drill
 
 serve: $(STAMP) $(PAGE) ## the promoted models over HTTP, on http://127.0.0.1:3000
