@@ -135,7 +135,7 @@ class Loop:
         return decision, collected
 
     def settle_canary(self, now: datetime, who: str, *, act: bool = True) -> Trial | None:
-        """Promote or end the task's canary where it is time; with `act` off only say so. None: there is none on trial."""
+        """Promote or end the task's canary where it is time, or with `act` off say so; None where none is on trial."""
         general = self.config.general
         return settle(
             general.retraining.canary,

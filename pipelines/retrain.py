@@ -26,7 +26,6 @@ from visionloop.retraining.job import BUSY_STATUS, exclusive
 from visionloop.retraining.report import ending, not_started, status_text, tell_alerts
 from visionloop.retraining.state import RunState
 
-
 _WOULD = {"waiting": "stays on trial", "promoted": "would be promoted", "ended": "would be ended"}
 
 

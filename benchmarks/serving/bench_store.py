@@ -3,11 +3,11 @@
 python -m benchmarks.serving.bench_store [--pairs 30] [--seconds 2] [--case 32] [--json build/bench_store.json]
 
 Two runs of a server differ by more than the store costs. So one server answers short windows of requests in turn with
-`store=false` and without it, in pairs whose order alternates, and each pair gives one ratio. A window's CPU time is that
-of the worker processes from its start until they are at rest again, so that what the writer does afterwards counts;
-requests per second, which other work on the machine disturbs, are printed beside it. `store=false` also leaves out what
-is noted for drift, so that is part of the cost; images are not kept. The interval is the median's by order statistics
-(Conover, Practical Nonparametric Statistics, 1999, 3.2), which assumes nothing but independent pairs.
+`store=false` and without it, in pairs whose order alternates, and each pair gives one ratio. A window's CPU time is
+that of the worker processes from its start until they are at rest again, so that what the writer does afterwards
+counts; requests per second, which other work on the machine disturbs, are printed beside it. `store=false` also leaves
+out what is noted for drift, so that is part of the cost; images are not kept. The interval is the median's by order
+statistics (Conover, Practical Nonparametric Statistics, 1999, 3.2), which assumes nothing but independent pairs.
 """
 
 from __future__ import annotations
@@ -108,7 +108,8 @@ def compare(folder: Path, bundle: Path, side: int, pairs: int, seconds: float) -
         flush=True,
     )
     return {
-        "pairs": pairs, "seconds": seconds, "cpu_cost": cost._asdict(), "requests_cost": slower._asdict(), "limit": held,
+        "pairs": pairs, "seconds": seconds, "limit": held,
+        "cpu_cost": cost._asdict(), "requests_cost": slower._asdict(),
         "cpu_ms": {"with": with_store[:, 0].tolist(), "without": without[:, 0].tolist()},
     }  # fmt: skip
 

@@ -139,9 +139,7 @@ def withdraw(settings: RegistrySettings, root: Path, model: str) -> Lineup:
     return found
 
 
-def _beside(
-    settings: RegistrySettings, root: Path, variant: Variant, role: str, share: float, now: datetime
-) -> Lineup:
+def _beside(settings: RegistrySettings, root: Path, variant: Variant, role: str, share: float, now: datetime) -> Lineup:
     pointer = root / settings.pointer
     serving = _lineup(settings, root, variant.model)
     if serving.champion.digest == variant.digest:

@@ -78,8 +78,8 @@ def judge_trial(
         judged = f"{_gain(report)} by feedback, " if report.second.judged.trials else ""
         return trial(
             "promoted",
-            f"{report.second.answers:,} answers in {_hours(now - canary.since):.1f} h as canary without a failed check, "
-            f"{judged}the gate's verdict: {verdict.summary}",
+            f"{report.second.answers:,} answers in {_hours(now - canary.since):.1f} h as canary without a failed "
+            f"check, {judged}the gate's verdict: {verdict.summary}",
         )
     if canary.since is not None and now - canary.since >= timedelta(days=settings.max_days):
         return trial("ended", f"not promoted in {settings.max_days:g} days: {'; '.join(missing)}")
@@ -157,9 +157,7 @@ def settle(
     return trial
 
 
-def _compared(
-    settings: TrialSettings, store: StoreSettings, state: Path, task: str, lineup: Lineup
-) -> AbReport | None:
+def _compared(settings: TrialSettings, store: StoreSettings, state: Path, task: str, lineup: Lineup) -> AbReport | None:
     canary = lineup.canary
     if canary is None or canary.since is None or not store.enabled:
         return None
