@@ -78,7 +78,7 @@ def _lineup(tasks: dict[str, Lineup], task: str | None, where: str) -> tuple[str
         else f"{len(shared)} tasks have a canary or a shadow: {', '.join(sorted(shared))}",
         where=where,
         expected="two versions to compare",
-        action="name one by --task" if shared else "start one: visionloop deploy MODEL/VERSION --canary 10%",
+        action="name one by --task" if shared else "start one: visionloop deploy MODEL VERSION --canary 10%",
     )
 
 
