@@ -15,10 +15,15 @@ MONITORING_TYPES = (
     schema.DriftAnswer,
     schema.AlertsAnswer,
     schema.ServiceAnswer,
+    schema.RequestsAnswer,
 )
 TAG = "Monitoring"
 _TEXT = {"type": "string"}
 _TASK = {"name": "task", "in": "query", "required": True, "schema": _TEXT, "description": "Of this task."}
+
+_RANGE = Option(
+    "range", {"type": "string", "enum": ["hour", "day", "week", "month"], "default": "day"}, "How far back."
+)
 
 
 def monitoring_paths() -> dict[str, Any]:
@@ -29,6 +34,7 @@ def monitoring_paths() -> dict[str, Any]:
         "/v1/monitoring/drift": {"get": _drift()},
         "/v1/monitoring/alerts": {"get": _alerts()},
         "/v1/monitoring/service": {"get": _service()},
+        "/v1/monitoring/requests": {"get": _requests()},
     }
 
 
@@ -47,9 +53,7 @@ def _summary() -> dict[str, Any]:
         "seconds. An hour comes in minutes, a day in hours, a week in 3 hours, a month (30 days) in 12, on round times "
         "of UTC. The example's buckets are cut to the last."
     )
-    range_ = {"type": "string", "enum": ["hour", "day", "week", "month"], "default": "day"}
-    options = parts.parameters([Option("range", range_, "How far back.")])
-    return {**operation, "parameters": [_TASK, *options]}
+    return {**operation, "parameters": [_TASK, *parts.parameters([_RANGE])]}
 
 
 def _comparison() -> dict[str, Any]:
@@ -114,3 +118,20 @@ def _service() -> dict[str, Any]:
     return operation | {
         "description": "A part of `/metrics` in JSON, summed over this service's workers; begins anew with each start."
     }
+
+
+def _requests() -> dict[str, Any]:
+    operation = parts.operation(
+        "monitoring_requests",
+        TAG,
+        "admin",
+        "See how requests ended over time",
+        parts.answer("RequestsAnswer", "monitoring_requests"),
+        codes.OPTION,
+        codes.KEPT,
+    )
+    operation["description"] = (
+        "Each worker adds what it counted every ten seconds to the prediction store; buckets are those of the summary. "
+        "The example's buckets are cut to the last."
+    )
+    return {**operation, "parameters": parts.parameters([_RANGE])}
