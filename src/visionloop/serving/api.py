@@ -27,6 +27,7 @@ from visionloop.serving import custom_vision, label_studio, metrics
 from visionloop.serving.administration import Administration
 from visionloop.serving.answering import Answering
 from visionloop.serving.batches import MEDIA_TYPES, BatchJobs
+from visionloop.serving.bodies import BodyBudget
 from visionloop.serving.caller import caller_of
 from visionloop.serving.drift_gauges import DriftGauges
 from visionloop.serving.explain import Explainer
@@ -70,6 +71,7 @@ class Api:
         self._settings, self._state = settings, state
         self._executor = ThreadPoolExecutor(parallel_batches(settings), thread_name_prefix="inference")
         pixels = PixelBudget(settings.upload.max_pixels_at_once)
+        self._bodies = BodyBudget(int(settings.upload.max_bodies_mb_at_once * 1e6))
         self.fleet = Fleet(settings, root, self._executor, pixels)
         # A thread of its own: an explanation takes as long as hundreds of predictions, which go on beside it.
         self._explainer = Explainer(self.fleet, settings)
@@ -191,6 +193,7 @@ class Api:
         async def endpoint(request: Request) -> Response:
             started = time.perf_counter()
             request.scope.setdefault("state", {})["started"] = started
+            body = self._bodies.attach(request)
             try:
                 response = await handler(request)
             except Problem as problem:
@@ -205,6 +208,8 @@ class Api:
             except Exception:
                 _log.exception("request %s failed", caller_of(request).request_id)
                 response = refusal(internal_error(f"{method} {path}"))
+            finally:
+                body.give_back()
             took = time.perf_counter() - started
             count(response.status_code).inc()
             seconds.observe(took)

@@ -23,6 +23,9 @@ class UploadSettings(Settings):
     """Most pixels of an image, known from its header before it is decoded."""
     max_pixels_at_once: int = Field(default=96_000_000, ge=1)
     """Decoded pixels a worker holds at once, about 7 bytes each; an image that would be too many gets 503."""
+    max_bodies_mb_at_once: float = Field(default=256.0, gt=0)
+    """Megabytes (10**6 bytes) of bodies that a worker holds at once, while they arrive and until they are answered; a
+    body that would be too much gets 503, unless it is alone."""
     body_timeout_s: float = Field(default=30.0, gt=0)
     """Seconds within which a body must have arrived."""
 
