@@ -153,6 +153,7 @@ class Api:
             self._route("/v1/predictions/{id}/image", review.image, "GET"),
             self._route("/v1/predictions/{id}/feedback", review.take_back, "DELETE"),
             self._route("/v1/queue", queue.answer, "GET"),
+            self._route("/v1/queue", queue.fill, "POST"),
             self._route("/v1/monitoring/summary", monitoring.summary, "GET"),
             self._route("/v1/monitoring/comparison", monitoring.comparison, "GET"),
             self._route("/v1/monitoring/drift", monitoring.drift, "GET"),

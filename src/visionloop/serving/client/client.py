@@ -296,8 +296,12 @@ class Client(MonitoringCalls):
         self._request("DELETE", f"/v1/predictions/{prediction_id}/feedback")
 
     def queue(self, task: str, *, limit: int | None = None) -> QueueAnswer:
-        """The predictions that are most useful to label."""
+        """The predictions that were chosen to be labelled and wait for it."""
         return self._send("GET", "/v1/queue", QueueAnswer, params=_params({"task": task, "limit": limit}))
+
+    def fill_queue(self, task: str, *, limit: int | None = None) -> QueueAnswer:
+        """As `queue`, and chooses those most useful to label until `limit` wait, within the day's budget."""
+        return self._send("POST", "/v1/queue", QueueAnswer, params=_params({"task": task, "limit": limit}))
 
     # -- service
 
