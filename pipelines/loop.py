@@ -11,6 +11,7 @@ from pathlib import Path
 from pipelines import evaluate, export, prepare, train
 from visionloop.config import Config, load_config
 from visionloop.core.errors import ConfigError
+from visionloop.core.places import state_root
 from visionloop.data.overlay import Overlay
 from visionloop.retraining.collect import Collected, collect
 from visionloop.retraining.feedback import FeedbackPlace, known_truths, read_feedback
@@ -35,8 +36,6 @@ class Loop:
     @classmethod
     def of(cls, config: Config) -> Loop:
         """With the state folder that the service uses."""
-        from visionloop.serving.front import state_root
-
         return cls(config, state_root(config.root))
 
     @property

@@ -31,9 +31,10 @@ from visionloop.serving.bodies import BodyBudget
 from visionloop.serving.caller import caller_of
 from visionloop.serving.drift_gauges import DriftGauges
 from visionloop.serving.explain import Explainer
+from visionloop.serving.live import Job, LiveModel, parallel_batches
 from visionloop.serving.log import log_request
 from visionloop.serving.memory import Memory, store_problem
-from visionloop.serving.models import Fleet, Job, LiveLineup, LiveModel, parallel_batches, verbs
+from visionloop.serving.models import Fleet, LiveLineup, verbs
 from visionloop.serving.monitoring import Monitoring
 from visionloop.serving.openapi import openapi_document
 from visionloop.serving.options import OPTION_NAMES, PredictOptions, parse_options

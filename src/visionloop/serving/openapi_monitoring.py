@@ -7,11 +7,12 @@ from typing import Any
 from visionloop.serving import codes
 from visionloop.serving import schema_monitoring as schema
 from visionloop.serving.openapi_parts import OF_TASK, TEXT, Option, look
+from visionloop.serving.schema_drift import DriftAnswer
 
 MONITORING_TYPES = (
     schema.SummaryAnswer,
     schema.ComparisonAnswer,
-    schema.DriftAnswer,
+    DriftAnswer,
     schema.AlertsAnswer,
     schema.ServiceAnswer,
 )

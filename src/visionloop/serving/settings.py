@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 
 from visionloop.artifact.runtimes import RuntimeSettings
-from visionloop.core.settings import Settings
+from visionloop.core.places import params_path
+from visionloop.core.settings import Settings, load_block
 from visionloop.monitoring.settings import LabellingSettings, StoreSettings
 from visionloop.serving.log import LogLevel
 
@@ -162,3 +165,12 @@ class ServingSettings(Settings):
     """Host headers that are answered; `*` answers all, `*.example.org` a domain's."""
     origins: tuple[str, ...] = ()
     """Origins that pages in a browser may call from (CORS); none by default."""
+
+
+def load_settings(root: Path) -> ServingSettings:
+    """The `serving` block of the project's `params.yaml`; the defaults where there is no such file or block.
+
+    Raises:
+        ConfigError: lists everything wrong with it.
+    """
+    return load_block(ServingSettings, params_path(root), "serving")

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import BaseModel
-
+from visionloop.serving.client.options import Shape
+from visionloop.serving.schema_drift import DriftAnswer
 from visionloop.serving.schema_monitoring import (
     AlertsAnswer,
     ComparisonAnswer,
-    DriftAnswer,
     ServiceAnswer,
     SummaryAnswer,
 )
-
-Shape = TypeVar("Shape", bound=BaseModel)
 
 
 class MonitoringCalls:
