@@ -24,6 +24,7 @@ from visionloop.monitoring.history.accuracy import (
     merged_judgements,
 )
 from visionloop.monitoring.history.counts import CONFIDENCE_EDGES, MAX_CLASSES, Counts
+from visionloop.monitoring.history.requests import Ending, Endings, add_endings, endings
 from visionloop.monitoring.history.traffic import TrafficHistory
 from visionloop.monitoring.history.versions import answering_versions
 from visionloop.monitoring.settings import StoreSettings
@@ -217,3 +218,27 @@ def test_few_judged_answers_are_taken_as_they_are() -> None:
     assert (found.num_strata, found.corrected) == (1, found.judged_alone)
     assert feedback_accuracy(Counts(), Judgements()) is None
     assert feedback_accuracy(Counts(), said) == found  # the answers themselves are gone
+
+
+@on_both
+def test_endings_of_all_workers_are_one_sum_by_the_minute(store: PredictionStore) -> None:
+    minute = int(MINUTES[-2].timestamp()) // 60
+    one = {Ending(minute, 200, ""): 5, Ending(minute, 503, "overloaded"): 1, Ending(minute - 3, 415, "bad"): 2}
+    add_endings(*store.database, one, NOW)
+    add_endings(*store.database, {Ending(minute, 200, ""): 2, Ending(minute, 499, ""): 1}, NOW)
+    found = endings(*store.database, MINUTES)
+    assert found[-1] == Endings(total=9, refused=1, failed=1, codes=Counter(overloaded=1))
+    assert found[-4] == Endings(total=2, refused=2, codes=Counter(bad=2))
+    assert sum(part.total for part in found) == 11
+    assert [part.total for part in endings(*store.database, DAY)][-1] == 11
+
+
+@on_both
+def test_endings_older_than_any_range_are_forgotten(store: PredictionStore) -> None:
+    minute, later = int(NOW.timestamp()) // 60, timedelta(days=41)
+    around = [NOW - HOUR, NOW + HOUR]
+    add_endings(*store.database, {Ending(minute, 200, ""): 1}, NOW)
+    assert endings(*store.database, around)[0].total == 1
+    add_endings(*store.database, {Ending(minute + 41 * 24 * 60, 200, ""): 1}, NOW + later)
+    assert endings(*store.database, around)[0].total == 0
+    assert endings(*store.database, [edge + later for edge in around])[0].total == 1

@@ -157,6 +157,24 @@ def test_requests_and_refusals_are_counted_since_the_start(service: Service) -> 
     assert all(0 < stage.p50 <= stage.p95 <= stage.p99 for stage in stages.values())
 
 
+def test_how_requests_ended_is_told_over_time(service: Service) -> None:
+    def told(app: TestClient) -> schema.RequestsAnswer:
+        service.api.tally.write(service.api.store)  # as it does every few seconds
+        answer = app.get("/v1/monitoring/requests", params={"range": "hour"})
+        return schema.RequestsAnswer.model_validate(answer.json())
+
+    before = told(TestClient(service.api.app()))
+    service.client.post("/v1/classify", files={"image": b"no image"})
+    service.client.post("/v1/classify", files={"image": encoded()})
+    service.client.get("/readyz")  # of no interest to people
+    after = told(TestClient(service.api.app()))  # another, for the first gives its answer again for a while
+    assert (after.requests - before.requests, after.refused - before.refused, after.failed) == (2, 1, before.failed)
+    assert {one.code: one.ours for one in after.codes}["image_unsupported_format"] is False
+    assert len(after.buckets) == 60
+    assert after.requests == sum(bucket.requests for bucket in after.buckets)
+    assert after.codes[0].count == sum(bucket.by_code.get(after.codes[0].code, 0) for bucket in after.buckets)
+
+
 @pytest.mark.parametrize(
     ("path", "where"),
     [
@@ -168,6 +186,7 @@ def test_requests_and_refusals_are_counted_since_the_start(service: Service) -> 
         ("drift?task=classification&range=day", "option range"),
         ("alerts?task=classification", "option task"),
         ("service?x=1", "option x"),
+        ("requests?range=year", "option range"),
     ],
 )
 def test_a_wrong_option_is_named(service: Service, path: str, where: str) -> None:
@@ -177,7 +196,7 @@ def test_a_wrong_option_is_named(service: Service, path: str, where: str) -> Non
 
 def test_without_a_store_the_rest_is_still_told(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service.api._memory, "store", None)
-    for path in ("summary?task=classification", "comparison?task=classification", "alerts"):
+    for path in ("summary?task=classification", "comparison?task=classification", "alerts", "requests"):
         assert service.client.get(f"/v1/monitoring/{path}").json()["code"] == "store_off"
     drift = ask(service, "drift", DriftAnswer, task="classification").report
     assert [image.has_image for image in drift.newest] == [False] * 3

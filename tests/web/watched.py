@@ -19,6 +19,7 @@ from visionloop.monitoring.drift.result import ClassShare, DriftResult, Histogra
 from visionloop.monitoring.drift.summary import FOLDER, DriftSummary, WindowReport, write_summary
 from visionloop.monitoring.drift.thumbnails import write_thumbnails
 from visionloop.monitoring.drift.windows import Status
+from visionloop.monitoring.history.requests import Ending, add_endings
 from visionloop.monitoring.settings import StoreSettings
 from visionloop.monitoring.store import FeedbackRow, PredictionRow, PredictionStore
 
@@ -85,6 +86,20 @@ def _answers(folder: Path, now: datetime, digests: Mapping[str, str], settings: 
         store.flush(60)
         for row in said:
             store.add_feedback(row)
+        add_endings(*store.database, _endings(now), now)
+
+
+def _endings(now: datetime) -> dict[Ending, int]:
+    """Requests of six days: a few refused in most hours, and an hour in which the service was overloaded."""
+    rng = random.Random(6)
+    found: dict[Ending, int] = {}
+    for hour in range(1, HOURS):
+        minute = int((now - timedelta(hours=hour)).timestamp()) // 60
+        found[Ending(minute, 200, "")] = rng.randint(40, 60)
+        found[Ending(minute, 415, "image_unsupported_format")] = rng.randint(0, 3)
+        if hour == 9:
+            found[Ending(minute, 503, "overloaded")] = 14
+    return {ending: num for ending, num in found.items() if num}
 
 
 def _keep_pictures(folder: Path) -> None:

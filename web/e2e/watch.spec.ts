@@ -95,11 +95,13 @@ test('alerts: what fires, since when, silenced, what to do', async ({ page }) =>
   await expect(alerts.getByRole('listitem').filter({ hasText: 'Disk' })).toContainText('resolved');
 });
 
-test('refusals are counted by reason, and two versions compared', async ({ page, request }) => {
-  await request.post('/v1/classify', { multipart: { image: { name: 'a.png', mimeType: 'image/png', buffer: Buffer.from('no') } } });
+test('refusals are counted over time and by reason, and two versions compared', async ({ page }) => {
   await open(page);
   const errors = card(page, 'What was refused or failed');
-  await expect(errors).toContainText('Counted since this service started');
+  await expect(errors.getByRole('application', { name: 'What was refused or failed' })).toBeVisible();
+  await expect(errors).toContainText(/Failed \(5xx\)\s*14 \(1\.\d%\)/);
+  await errors.getByText('As table').click();
+  await expect(errors.getByRole('row').filter({ hasText: /14 \(2\d(\.\d)?%\)/ })).toHaveCount(1);
   await expect(errors.getByRole('listitem').filter({ hasText: 'image_unsupported_format' })).toBeVisible();
   const compared = card(page, 'Two versions compared');
   await expect(compared.getByRole('row', { name: 'Of these right' })).toContainText('points');

@@ -46,6 +46,7 @@ from visionloop.serving.reports import REPORTS, Reports
 from visionloop.serving.review import Review
 from visionloop.serving.settings import ServingSettings
 from visionloop.serving.stream import Stream
+from visionloop.serving.tally import Tally
 from visionloop.serving.to_label import Queue
 from visionloop.serving.upload import read_upload
 from visionloop.task import task_names
@@ -54,6 +55,8 @@ _log = logging.getLogger(__name__)
 
 _REPORT_S = 1.0
 """Seconds between reports of what no request counts."""
+_TALLY_S = 10.0
+"""Seconds between additions of how requests ended to the store."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 Refusal = Callable[[Problem], Response]
@@ -65,6 +68,7 @@ class Api:
     Attributes:
         fleet: The models.
         batches: Jobs of many images.
+        tally: How requests ended.
     """
 
     def __init__(self, settings: ServingSettings, root: Path, state: Path, store: PredictionStore | None) -> None:
@@ -81,6 +85,7 @@ class Api:
         self._drift = DriftGauges(state)
         self._answering = Answering(settings, self.fleet, self._memory)
         self.batches = BatchJobs(settings, state, self.fleet, self._memory)
+        self.tally = Tally()
         self._failed: set[str] = set()
         self._reporting = False
         self._verbs = verbs(task_names())
@@ -110,12 +115,14 @@ class Api:
         if not self._reporting:
             self._reporting = True
             self._report(loop)
+            self._write_tally(loop)
 
     def close(self) -> None:
         """Stop following, write what is pending; may be called twice."""
         self._reporting = False
         self.fleet.stop()
         self.batches.stop()
+        self.tally.write(self.store)
         self._memory.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._explainer.close()
@@ -124,6 +131,11 @@ class Api:
         self._memory.report()
         if self._reporting:
             loop.call_later(_REPORT_S, self._report, loop)
+
+    def _write_tally(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._reporting:
+            loop.run_in_executor(None, self.tally.write, self.store)
+            loop.call_later(_TALLY_S, self._write_tally, loop)
 
     def app(self) -> _Shortcut:
         """The application; its lifespan starts and closes the API where a server runs lifespans."""
@@ -160,6 +172,7 @@ class Api:
             self._route("/v1/monitoring/drift", monitoring.drift, "GET"),
             self._route("/v1/monitoring/alerts", monitoring.alerts, "GET"),
             self._route("/v1/monitoring/service", monitoring.service, "GET"),
+            self._route("/v1/monitoring/requests", monitoring.requests, "GET"),
             self._route("/v1/models/history", self._administration.history, "GET"),
             self._route("/v1/models/reports/{id}", reports.report, "GET"),
             self._route("/v1/models/reports/{id}/examples/{name}", reports.picture, "GET"),
@@ -196,23 +209,28 @@ class Api:
             started = time.perf_counter()
             request.scope.setdefault("state", {})["started"] = started
             body = self._bodies.attach(request)
+            problem: Problem | None = None
             try:
                 response = await handler(request)
-            except Problem as problem:
-                response = _refuse(problem, refusal)
+            except Problem as found:
+                problem = found
             except ImageError as error:
-                response = _refuse(image_problem(error), refusal)
+                problem = image_problem(error)
             except ClientDisconnect:
                 # Nobody reads this answer; 499 is what the logs of many servers call it.
                 response = Response(status_code=499)
             except StoreError as error:
-                response = _refuse(store_problem(error), refusal)
+                problem = store_problem(error)
             except Exception:
                 _log.exception("request %s failed", caller_of(request).request_id)
-                response = refusal(internal_error(f"{method} {path}"))
+                problem = internal_error(f"{method} {path}")
             finally:
                 body.give_back()
+            if problem is not None:
+                metrics.REJECTIONS.labels(problem.code).inc()
+                response = refusal(problem)
             took = time.perf_counter() - started
+            self.tally.count(path, response.status_code, problem.code if problem else "")
             count(response.status_code).inc()
             seconds.observe(took)
             caller = caller_of(request)
@@ -350,11 +368,6 @@ def _evaluation(bundle: Path) -> dict[str, float]:
     """The metrics stored beside a bundle, where there are some."""
     path = bundle.parent / "evaluation" / "metrics.json"
     return dict(read_json(path)) if path.exists() else {}
-
-
-def _refuse(problem: Problem, refusal: Refusal) -> Response:
-    metrics.REJECTIONS.labels(problem.code).inc()
-    return refusal(problem)
 
 
 async def _no_such_route(request: Request, error: HTTPException) -> Response:

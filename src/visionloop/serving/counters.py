@@ -35,11 +35,16 @@ def service_counts() -> dict[str, Any]:
         "requests": requests.total(),
         "by_status": dict(sorted(requests.items())),
         "refusals": [
-            {"code": code, "count": count, "ours": code in _OURS} for code, count in refusals.most_common() if count
+            {"code": code, "count": count, "ours": is_ours(code)} for code, count in refusals.most_common() if count
         ],
         "stages": _stages(_samples(families, "visionloop_stage_seconds", "_bucket")),
         "rows": {fate: rows.get(fate, 0) for fate in ("written", "pending", "dropped")},
     }
+
+
+def is_ours(code: str) -> bool:
+    """Whether a refusal is no fault of who asked."""
+    return code in _OURS
 
 
 def _samples(families: Mapping[str, Metric], name: str, suffix: str) -> Iterable[Sample]:

@@ -40,6 +40,13 @@ for alert in client.monitoring_alerts().alerts:
 counted = client.monitoring_service()
 print(counted.since, counted.requests, {refusal.code: refusal.count for refusal in counted.refusals})""",
     ),
+    "monitoring_requests": Sample(
+        f"curl '{URL}/v1/monitoring/requests?range=hour'",
+        """\
+ended = client.monitoring_requests(range="hour")
+for bucket in ended.buckets[-3:]:
+    print(bucket.start, bucket.requests, bucket.refused, bucket.failed, bucket.by_code)""",
+    ),
 }
 """By operation."""
 
@@ -191,6 +198,23 @@ MONITORING_ANSWERS: Mapping[str, Any] = {
             {"task": "classification", "stage": "decode", "count": 1604, "p50": 0.612, "p95": 2.104, "p99": 4.31}
         ],
         "rows": {"written": 1604, "pending": 0, "dropped": 0},
+    },
+    "monitoring_requests": {
+        "range": "hour",
+        "since": "2026-11-21T12:46:00+00:00",
+        "until": "2026-11-21T13:46:00+00:00",
+        "bucket_s": 60.0,
+        "requests": 1812,
+        "refused": 21,
+        "failed": 1,
+        "codes": [
+            {"code": "image_unsupported_format", "count": 21, "ours": False},
+            {"code": "overloaded", "count": 1, "ours": True},
+        ],
+        "buckets": [
+            {"start": "2026-11-21T13:45:00+00:00", "requests": 35, "refused": 1, "failed": 0,
+             "by_code": {"image_unsupported_format": 1}}
+        ],
     },
 }  # fmt: skip
 """Answers, by operation."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import logging
 import threading
@@ -33,7 +34,13 @@ def role_of(method: str, path: str) -> Role | None:  # noqa: ARG001
     """The role a route asks for; None where anybody may look."""
     if path in _PUBLIC or is_page(path):
         return None
-    if path in ("/metrics", "/v1/models/change", "/v1/monitoring/alerts", "/v1/monitoring/service"):
+    if path in (
+        "/metrics",
+        "/v1/models/change",
+        "/v1/monitoring/alerts",
+        "/v1/monitoring/service",
+        "/v1/monitoring/requests",
+    ):
         return "admin"
     # Label Studio's tasks name kept images.
     if path.startswith(("/v1/feedback", "/v1/predictions", "/v1/queue", "/v1/monitoring", f"{PREFIX}predict")):
@@ -92,8 +99,8 @@ class Front:
         self._stopping = Stopping(settings.drain_s)
         needed = settings.keys.required
         ring = None if needed is False else KeyRing(state_root(root) / settings.keys.file)
-        with_keys = Guard(self._dispatch, ring=ring, settings=settings, role_of=role_of, own_pages_only=ring is None)
-        without = Guard(self._dispatch, ring=None, settings=settings, role_of=role_of, own_pages_only=True)
+        guard = functools.partial(Guard, self._dispatch, settings=settings, role_of=role_of, on_refusal=_count_refusal)
+        with_keys, without = guard(ring=ring, own_pages_only=ring is None), guard(ring=None, own_pages_only=True)
         self._far, self._near = with_keys, with_keys if needed else without
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -118,6 +125,11 @@ class Front:
         if self._ours is None:
             self._ours = open_api(self._settings, self._root).app()
         await self._ours(scope, receive, send)
+
+
+def _count_refusal(path: str, problem: Problem) -> None:
+    for api in _APIS:
+        api.tally.count(path, problem.status, problem.code)
 
 
 _STOPPING = Problem(

@@ -46,6 +46,7 @@ class Guard:
         settings: Hosts, origins and rate.
         role_of: The role that a method and path need, or None where the route is public: no key, no rate limit.
         own_pages_only: Whether pages of other sites are refused, which keys would keep out.
+        on_refusal: Told of the path and the reason of each request that is refused.
         clock: Seconds of a monotonic clock, for the rates.
 
     Raises:
@@ -60,6 +61,7 @@ class Guard:
         settings: ServingSettings,
         role_of: Callable[[str, str], Role | None],
         own_pages_only: bool = False,
+        on_refusal: Callable[[str, Problem], None] = lambda _path, _problem: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app = app
@@ -69,6 +71,7 @@ class Guard:
         self._hosts = Hosts(settings.hosts)
         self._origins = Origins(settings.origins)
         self._own_pages_only = own_pages_only
+        self._on_refusal = on_refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, one websocket or the lifespan."""
@@ -96,6 +99,7 @@ class Guard:
                     return
             state["key_id"] = self._admit(scope, headers)
         except Problem as problem:
+            self._on_refusal(scope["path"], problem)
             await _refuse(problem, scope, receive, answer)
             return
         try:

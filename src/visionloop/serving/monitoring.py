@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,9 +22,10 @@ from visionloop.monitoring.drift.summary import FOLDER, DriftSummary, read_summa
 from visionloop.monitoring.drift.thumbnails import read_thumbnails
 from visionloop.monitoring.history.accuracy import drawn_accuracy, feedback_accuracy, judgements, merged_judgements
 from visionloop.monitoring.history.counts import CONFIDENCE_EDGES, Counts
+from visionloop.monitoring.history.requests import endings
 from visionloop.monitoring.history.traffic import TrafficHistory
 from visionloop.monitoring.history.versions import AnsweringVersion, answering_versions
-from visionloop.serving.counters import service_counts
+from visionloop.serving.counters import is_ours, service_counts
 from visionloop.serving.memory import Memory
 from visionloop.serving.models import Fleet
 from visionloop.serving.monitoring_answers import (
@@ -71,6 +73,12 @@ class _Options(BaseModel):
 
 
 class _SummaryOptions(_Options):
+    range: Range = "day"
+
+
+class _RequestsOptions(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
     range: Range = "day"
 
 
@@ -148,6 +156,19 @@ class Monitoring:
         parse(_Nothing, request.query_params, {})
         return json_answer(await asyncio.to_thread(service_counts))
 
+    async def requests(self, request: Request) -> Response:
+        """How requests ended over time.
+
+        Raises:
+            Problem: an option is wrong, or predictions, beside which this is counted, are not kept.
+            StoreError: the store cannot be read.
+        """
+        options = parse(_RequestsOptions, request.query_params, _only(_RequestsOptions))
+        self._memory.require_store()
+        span = _SPANS[options.range]
+        key = ("requests", options.range)
+        return json_answer(await self._recent.get(key, span.fresh_s, lambda: self._requests(options.range, span)))
+
     # -- traffic
 
     def _summary(self, options: _SummaryOptions) -> dict[str, Any]:
@@ -186,6 +207,33 @@ class Monitoring:
                     "accuracy": accuracy_body(feedback_accuracy(part, judged)),
                 }
                 for start, part, judged in zip(edges, parts, said, strict=False)
+            ],
+        }
+
+    # -- requests
+
+    def _requests(self, range_: Range, span: _Span) -> dict[str, Any]:
+        edges = _edges(datetime.now(UTC), span)
+        parts = endings(*self._memory.require_store().database, edges)
+        codes = sum((part.codes for part in parts), Counter())
+        return {
+            "range": range_,
+            "since": edges[0].isoformat(),
+            "until": edges[-1].isoformat(),
+            "bucket_s": span.bucket.total_seconds(),
+            "requests": sum(part.total for part in parts),
+            "refused": sum(part.refused for part in parts),
+            "failed": sum(part.failed for part in parts),
+            "codes": [{"code": code, "count": count, "ours": is_ours(code)} for code, count in codes.most_common()],
+            "buckets": [
+                {
+                    "start": start.isoformat(),
+                    "requests": part.total,
+                    "refused": part.refused,
+                    "failed": part.failed,
+                    "by_code": dict(part.codes),
+                }
+                for start, part in zip(edges, parts, strict=False)
             ],
         }
 

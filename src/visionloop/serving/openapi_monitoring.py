@@ -15,9 +15,12 @@ MONITORING_TYPES = (
     DriftAnswer,
     schema.AlertsAnswer,
     schema.ServiceAnswer,
+    schema.RequestsAnswer,
 )
 TAG = "Monitoring"
-_RANGE = {"type": "string", "enum": ["hour", "day", "week", "month"], "default": "day"}
+_RANGE = Option(
+    "range", {"type": "string", "enum": ["hour", "day", "week", "month"], "default": "day"}, "How far back."
+)
 
 
 def monitoring_paths() -> dict[str, Any]:
@@ -37,7 +40,7 @@ def monitoring_paths() -> dict[str, Any]:
                     "for a few seconds. An hour comes in minutes, a day in hours, a week in 3 hours, a month (30 days) "
                     "in 12, on round times of UTC. The example's buckets are cut to the last."
                 ),
-                options=[OF_TASK, Option("range", _RANGE, "How far back.")],
+                options=[OF_TASK, _RANGE],
             )
         },
         "/v1/monitoring/comparison": {
@@ -98,6 +101,22 @@ def monitoring_paths() -> dict[str, Any]:
                 description=(
                     "A part of `/metrics` in JSON, summed over this service's workers; begins anew with each start."
                 ),
+            )
+        },
+        "/v1/monitoring/requests": {
+            "get": look(
+                "monitoring_requests",
+                TAG,
+                "admin",
+                "See how requests ended over time",
+                "RequestsAnswer",
+                codes.OPTION,
+                codes.KEPT,
+                description=(
+                    "Each worker adds what it counted every ten seconds to the prediction store; buckets are those of "
+                    "the summary. The example's buckets are cut to the last."
+                ),
+                options=[_RANGE],
             )
         },
     }

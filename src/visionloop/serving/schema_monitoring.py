@@ -271,3 +271,41 @@ class ServiceAnswer(Shape):
     """Milliseconds, interpolated between the edges of a histogram."""
     rows: RowsBody
     """Of the workers alive."""
+
+
+class EndingsBucket(Shape):
+    """How the requests of a stretch of time ended."""
+
+    start: datetime
+    """Its beginning."""
+    requests: int
+    """All of them."""
+    refused: int
+    """With a status from 400 to 499."""
+    failed: int
+    """With a status from 500."""
+    by_code: dict[str, int]
+    """Of those refused or failed."""
+
+
+class RequestsAnswer(Shape):
+    """Answer of `/v1/monitoring/requests`: of all workers and replicas that share the prediction store."""
+
+    range: Literal["hour", "day", "week", "month"]
+    """As asked."""
+    since: datetime
+    """Beginning of the first bucket."""
+    until: datetime
+    """End of the last, which is under way."""
+    bucket_s: float
+    """Seconds of a bucket."""
+    requests: int
+    """All; but not health checks, scrapes of metrics, and what the panel "Watch" asks."""
+    refused: int
+    """With a status from 400 to 499."""
+    failed: int
+    """With a status from 500."""
+    codes: list[RefusalCount]
+    """Why, most frequent first."""
+    buckets: list[EndingsBucket]
+    """Oldest first."""

@@ -92,6 +92,17 @@ TRAFFIC_HOURS = sa.Table(
 )
 """What was counted of an hour that is over; it can be counted again from the predictions at any time."""
 
+REQUEST_MINUTES = sa.Table(
+    "request_minutes",
+    METADATA,
+    sa.Column("start", _UtcDateTime, primary_key=True),
+    sa.Column("status", sa.Integer, primary_key=True, autoincrement=False),
+    # Of the problem document; empty where there is none: NULL cannot be part of a key.
+    sa.Column("code", sa.Text, primary_key=True),
+    sa.Column("num", sa.Integer, nullable=False),
+)
+"""How many requests ended how, in a minute; of all workers together."""
+
 SELECTIONS = sa.Table(
     "selections",
     METADATA,

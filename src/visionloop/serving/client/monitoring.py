@@ -9,9 +9,12 @@ from visionloop.serving.schema_drift import DriftAnswer
 from visionloop.serving.schema_monitoring import (
     AlertsAnswer,
     ComparisonAnswer,
+    RequestsAnswer,
     ServiceAnswer,
     SummaryAnswer,
 )
+
+Range = Literal["hour", "day", "week", "month"]
 
 
 class MonitoringCalls:
@@ -20,7 +23,7 @@ class MonitoringCalls:
     def _send(self, method: str, path: str, shape: type[Shape], **parts: Any) -> Shape:
         raise NotImplementedError
 
-    def monitoring_summary(self, task: str, *, range: Literal["hour", "day", "week", "month"] = "day") -> SummaryAnswer:
+    def monitoring_summary(self, task: str, *, range: Range = "day") -> SummaryAnswer:
         """Traffic, latency, answers and accuracy over time."""
         return self._send("GET", "/v1/monitoring/summary", SummaryAnswer, params={"task": task, "range": range})
 
@@ -42,3 +45,7 @@ class MonitoringCalls:
     def monitoring_service(self) -> ServiceAnswer:
         """Requests, refusals and stages since the service started; needs the role admin where keys are asked for."""
         return self._send("GET", "/v1/monitoring/service", ServiceAnswer)
+
+    def monitoring_requests(self, *, range: Range = "day") -> RequestsAnswer:
+        """How requests ended over time; needs the role admin where keys are asked for."""
+        return self._send("GET", "/v1/monitoring/requests", RequestsAnswer, params={"range": range})

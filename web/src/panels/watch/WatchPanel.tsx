@@ -15,16 +15,17 @@ import { AccuracyCard } from './AccuracyCard';
 import { Alerts } from './Alerts';
 import { Nothing } from './ChartCard';
 import { ComparisonCard } from './ComparisonCard';
+import type { ChartMark, TimeAxis } from './charts';
 import { Confidence } from './Confidence';
 import { Drift } from './Drift';
 import { Errors } from './Errors';
-import { useFormats } from './format';
+import { useFormats, type Formats } from './format';
 import { Latency } from './Latency';
 import { Overview } from './Overview';
 import { marks as marksOf } from './rows';
-import { ClassMix, Traffic } from './Traffic';
+import { ClassMix, Traffic, useChartMarks } from './Traffic';
 import styles from './Watch.module.css';
-import { RANGES, useAlerts, useChanges, useComparison, useDrift, useService, useSummary, type Range, type Summary } from './watch';
+import { RANGES, useAlerts, useChanges, useComparison, useDrift, useEndings, useService, useSummary, type Range, type Summary } from './watch';
 
 /** How the service fared: traffic, answers, accuracy, drift, alerts, versions. */
 export default function WatchPanel() {
@@ -69,12 +70,14 @@ export default function WatchPanel() {
 }
 
 function Board({ task, range }: { task: string; range: Range }) {
+  const format = useFormats();
   const [pair, setPair] = useState<readonly [string, string] | null>(null);
   const summary = useSummary(task, range);
   const drift = useDrift(task);
   const comparison = useComparison(task, pair);
   const alerts = useAlerts();
   const service = useService();
+  const endings = useEndings(range);
   const changes = useChanges();
   const report = drift.data?.report ?? null;
   const data = summary.data;
@@ -97,9 +100,13 @@ function Board({ task, range }: { task: string; range: Range }) {
       {!data && !summary.error && <Skeleton height={480} />}
       {data && (
         <Charts summary={data} report={report} service={service.data ?? null} changes={changes.data}>
-          <Asked query={service} titleKey="watch.errors.title">
-            {(found) => <Errors service={found} />}
-          </Asked>
+          {(marks) => (
+            <Asked query={endings} titleKey="watch.errors.title">
+              {(found) => (
+                <Errors endings={found} service={service.data ?? null} axis={axisOf(format, found)} marks={marks} />
+              )}
+            </Asked>
+          )}
         </Charts>
       )}
       <Asked query={drift} titleKey="watch.drift.title">
@@ -117,13 +124,14 @@ interface ChartsProps {
   report: Parameters<typeof AccuracyCard>[0]['report'];
   service: Parameters<typeof Latency>[0]['service'];
   changes: Parameters<typeof marksOf>[1] | undefined;
-  children: ReactNode;
+  children: (marks: readonly ChartMark[]) => ReactNode;
 }
 
 function Charts({ summary, report, service, changes, children }: ChartsProps) {
   const format = useFormats();
-  const axis = { tick: format.tick(summary.range), span: (start: string) => format.span(start, summary.bucket_s) };
+  const axis = axisOf(format, summary);
   const marks = changes ? marksOf(summary, changes, summary.task) : [];
+  const chartMarks = useChartMarks(marks);
   return (
     <div className={styles.grid}>
       <Traffic summary={summary} axis={axis} marks={marks} />
@@ -131,9 +139,14 @@ function Charts({ summary, report, service, changes, children }: ChartsProps) {
       <AccuracyCard summary={summary} report={report} axis={axis} marks={marks} />
       <ClassMix summary={summary} axis={axis} />
       <Confidence summary={summary} />
-      {children}
+      {children(chartMarks)}
     </div>
   );
+}
+
+/** Of what comes in buckets of time. */
+function axisOf(format: Formats, { range, bucket_s }: { range: Range; bucket_s: number }): TimeAxis {
+  return { tick: format.tick(range), span: (start) => format.span(start, bucket_s) };
 }
 
 function Freshness({ summary, isFetching, onRefresh }: { summary: Summary; isFetching: boolean; onRefresh: () => void }) {

@@ -13,6 +13,8 @@ export type Alert = Schemas['AlertBody'];
 export type Comparison = Schemas['ComparisonAnswer'];
 export type ComparisonReport = Schemas['ComparisonReport'];
 export type ServiceCounts = Schemas['ServiceAnswer'];
+export type Endings = Schemas['RequestsAnswer'];
+export type EndingsBucket = Schemas['EndingsBucket'];
 export type History = Schemas['HistoryAnswer'];
 export type ChampionChange = Schemas['ChampionChangeBody'];
 
@@ -65,6 +67,15 @@ export function useService() {
     queryKey: ['watch', 'service'],
     queryFn: () => asked(() => api.GET('/v1/monitoring/service')),
     refetchInterval: OTHERS_MS,
+  });
+}
+
+export function useEndings(range: Range) {
+  return useQuery({
+    queryKey: ['watch', 'requests', range],
+    queryFn: () => asked(() => api.GET('/v1/monitoring/requests', { params: { query: { range } } })),
+    refetchInterval: EVERY_MS[range],
+    placeholderData: keepPreviousData,
   });
 }
 
