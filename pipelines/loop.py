@@ -12,6 +12,7 @@ from pipelines import evaluate, export, prepare, train
 from visionloop.artifact.deployment import Deployment
 from visionloop.config import Config, load_config
 from visionloop.core.errors import ConfigError
+from visionloop.core.places import state_root
 from visionloop.data.overlay import Overlay
 from visionloop.registry.audit import champion_since
 from visionloop.retraining.canary import Trial, settle
@@ -38,8 +39,6 @@ class Loop:
     @classmethod
     def of(cls, config: Config) -> Loop:
         """With the state folder that the service uses."""
-        from visionloop.serving.front import state_root
-
         return cls(config, state_root(config.root))
 
     @property

@@ -48,11 +48,11 @@ def perform(asked: _Asked) -> str:
         VisionloopError: refused.
     """
     from visionloop.artifact.deployment import describe
+    from visionloop.core.places import params_path
     from visionloop.registry import deploy as deploying
     from visionloop.registry.champions import promote_by_hand, rollback
     from visionloop.registry.render import change_line
     from visionloop.registry.settings import RegistrySettings
-    from visionloop.serving.front import params_path
 
     root = Path(asked.root)
     settings = load_block(RegistrySettings, params_path(root), "registry")

@@ -367,7 +367,7 @@ def test_a_prediction_is_remembered_with_its_image_hashed_off_the_event_loop(
         threads.append(threading.current_thread().name)
         return hashlib.sha256(data).hexdigest()
 
-    monkeypatch.setattr("visionloop.serving.models.sha256_bytes", hashed)
+    monkeypatch.setattr("visionloop.serving.live.sha256_bytes", hashed)
     image = encoded()
     answer = service.client.post("/v1/classify", files={"image": image}).json()
     found = service.client.get(f"/v1/predictions/{answer['predictions'][0]['id']}").json()

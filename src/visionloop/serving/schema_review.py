@@ -44,7 +44,7 @@ class QueueAnswer(Shape):
     items: list[QueueItem]
     """In the order in which they were chosen; the reasons take turns."""
     waiting: int
-    """Kept images among the latest predictions (`serving.labelling.pool`) of which nobody has said anything."""
+    """Images among the latest predictions (`serving.labelling.pool`) of which nobody has said anything, kept or not."""
     left_today: int
     """How many more may be chosen today (UTC), by `serving.labelling.per_day`."""
 
