@@ -91,9 +91,10 @@ export function ImageStage(props: ImageStageProps) {
     focus: () => root.current?.focus({ preventScroll: true }),
   }));
   // Whoever clicks a button means the picture next; whoever presses it with a key may want to press it again.
-  const tooled = (act: () => void) => (event: PressEvent) => {
-    act();
-    if (event.pointerType !== 'keyboard' && event.pointerType !== 'virtual') root.current?.focus({ preventScroll: true });
+  const onTool = (act: 'in' | 'out' | 'fit', { pointerType }: PressEvent) => {
+    if (act === 'fit') show(fit(latest.current.size, screen.current));
+    else zoom(act === 'in' ? 1.5 : 1 / 1.5);
+    if (pointerType !== 'keyboard' && pointerType !== 'virtual') root.current?.focus({ preventScroll: true });
   };
 
   useEffect(() => {
@@ -158,14 +159,9 @@ export function ImageStage(props: ImageStageProps) {
         <canvas ref={layer} className={styles.canvas} />
       </div>
       <div className={styles.tools}>
-        <IconButton small icon="plus" label={t('stage.zoom_in')} onPress={tooled(() => zoom(1.5))} />
-        <IconButton small icon="minus" label={t('stage.zoom_out')} onPress={tooled(() => zoom(1 / 1.5))} />
-        <IconButton
-          small
-          icon="fit"
-          label={t('stage.fit')}
-          onPress={tooled(() => show(fit(latest.current.size, screen.current)))}
-        />
+        <IconButton small icon="plus" label={t('stage.zoom_in')} onPress={(event) => onTool('in', event)} />
+        <IconButton small icon="minus" label={t('stage.zoom_out')} onPress={(event) => onTool('out', event)} />
+        <IconButton small icon="fit" label={t('stage.fit')} onPress={(event) => onTool('fit', event)} />
       </div>
     </div>
   );

@@ -44,7 +44,7 @@ export function ClassChoice({ classes, value, scores, hasKeys, onChoose }: Class
             <span className={styles.swatch} style={{ background: classStyle(index).color }} />
             <span className={styles.name}>{name}</span>
             {score !== undefined && <span className={styles.place}>{percent.format(score)}</span>}
-            {key !== undefined && <kbd aria-hidden="true">{key}</kbd>}
+            {key !== undefined && key !== name && <kbd aria-hidden="true">{key}</kbd>}
           </button>
         );
       })}

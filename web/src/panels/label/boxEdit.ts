@@ -23,7 +23,8 @@ export function handleAt([x1, y1, x2, y2]: BoxXyxy, { x, y }: Point, tolerance: 
   const vertical = edgeAt(y, y1, y2, tolerance);
   if (horizontal === null || vertical === null) return null;
   const [ns, we] = [['', 'n', 's'][vertical] ?? '', ['', 'w', 'e'][horizontal] ?? ''];
-  return (`${ns}${we}` as Handle) || 'inside';
+  const handle = `${ns}${we}`;
+  return handle === '' ? 'inside' : (handle as Handle);
 }
 
 /** 1 at the lower edge, 2 at the upper one, 0 between them, null outside. */
