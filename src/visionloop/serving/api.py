@@ -271,7 +271,8 @@ class Api:
         for task, lineup in self.fleet.lineups.items():
             for live in lineup.models:
                 rows.append(_model_row(task, lineup, live))
-        return json_answer({"models": rows, "failures": dict(self.fleet.failures)})
+        limit = int(self._settings.upload.max_image_mb * 1e6)
+        return json_answer({"models": rows, "failures": dict(self.fleet.failures), "max_image_bytes": limit})
 
     # -- predictions
 

@@ -20,6 +20,7 @@ import { EVERYTHING, filtered, sorted, type Order, type Row } from './rows';
 import type { PictureSource } from './sources';
 import { Statistics } from './Statistics';
 import { asProblem } from './store';
+import { RemoveDialog } from './RemoveDialog';
 
 interface BatchViewProps {
   batch: RecentBatch;
@@ -38,6 +39,7 @@ export function BatchView({ batch: { id, name, task }, source, onGone }: BatchVi
   const isDone = batch.data?.status === 'done';
   const rows = useRows(id, isDone);
   const [refusal, setRefusal] = useState<ApiProblem | null>(null);
+  const [isRemoving, setRemoving] = useState(false);
 
   const act = (work: () => Promise<void>) => {
     setRefusal(null);
@@ -87,15 +89,17 @@ export function BatchView({ batch: { id, name, task }, source, onGone }: BatchVi
                 </Button>
                 {task !== 'classification' && (
                   <Button small onPress={() => save('coco')}>
-                    COCO
+                    {t('many.coco')}
                   </Button>
                 )}
               </div>
             )}
             {isFinished(batch.data) ? (
-              <Button small kind="quiet" icon="trash" onPress={stop}>
-                {t('many.remove')}
-              </Button>
+              <div className={styles.apart}>
+                <Button small kind="quiet" icon="trash" onPress={() => setRemoving(true)}>
+                  {t('many.remove')}
+                </Button>
+              </div>
             ) : (
               <Button small icon="close" onPress={stop}>
                 {t('app.cancel')}
@@ -104,6 +108,7 @@ export function BatchView({ batch: { id, name, task }, source, onGone }: BatchVi
           </div>
         </Card>
       )}
+      {isRemoving && <RemoveDialog name={name} onRemove={stop} onClose={() => setRemoving(false)} />}
       {isDone && rows.isPending && <Skeleton height={420} />}
       {isDone && rows.data && <Results rows={rows.data} source={source} />}
     </div>
@@ -151,7 +156,7 @@ function Results({ rows, source }: { rows: readonly Row[]; source: PictureSource
   const [order, setOrder] = useState<Order>('unsure');
   const [open, setOpen] = useState<number | null>(null);
   const shown = useMemo(
-    () => sorted(filtered(rows, filter), order, i18n.language),
+    () => sorted(filtered(rows, filter), order, i18n.language, filter),
     [rows, filter, order, i18n.language],
   );
   const row = open === null ? undefined : shown[open];
