@@ -180,7 +180,9 @@ class Monitoring:
         said = judgements(engine, where, options.task, edges)
         drawn = drawn_accuracy(engine, where, options.task, edges[0], edges[-1])
         whole = Counts.merged(parts)
-        named = [name for name, _ in whole.classes.most_common(_NAMED_CLASSES)]
+        # "Others" that are only one class might as well be called by its name.
+        is_one_more = len(whole.classes) == _NAMED_CLASSES + 1 and not whole.others
+        named = [name for name, _ in whole.classes.most_common(_NAMED_CLASSES + is_one_more)]
         return {
             "task": options.task,
             "range": options.range,

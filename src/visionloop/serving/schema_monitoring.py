@@ -100,7 +100,7 @@ class SummaryAnswer(Shape):
     versions: list[str]
     """Versions that answered."""
     classes: list[str]
-    """Most frequent classes, at most nine."""
+    """Most frequent classes: nine, or ten where there are no more."""
     latency_ms: Percentiles | None
     """From the request's arrival to its answer, counted in bins a quarter wide; null without answers."""
     confidence: ConfidenceBody

@@ -21,7 +21,7 @@ export function AddMany({ onFolder, onFiles, isEmpty }: { onFolder: () => void; 
     <DropArea
       icon="grid"
       title={t(canChooseFolders ? 'many.drop_title' : 'many.choose_title')}
-      text={t('many.drop_text')}
+      text={t(canChooseFolders ? 'many.drop_text' : 'many.choose_text')}
       fault={isEmpty ? t('many.no_images') : undefined}
     >
       {canChooseFolders && (

@@ -4,6 +4,7 @@ import { Card } from '../../components/Card';
 import { Icon } from '../../components/Icon';
 import { Nothing } from './ChartCard';
 import { useFormats } from './format';
+import { isWatched } from './rows';
 import { Tag, type Tone } from './Tag';
 import styles from './Watch.module.css';
 import type { Alert } from './watch';
@@ -24,8 +25,10 @@ export function Alerts({ alerts, watchedAt }: AlertsProps) {
       <Card title={t('watch.alerts.title')} aside={watchedAt && t('watch.alerts.watched', { when: format.moment(watchedAt) })}>
         {watchedAt === null ? (
           <Nothing text={t('watch.alerts.unwatched')} />
-        ) : (
+        ) : isWatched(watchedAt, Date.now()) ? (
           open.length === 0 && <Nothing icon="check" text={t('watch.alerts.none')} />
+        ) : (
+          <Nothing icon="alert" text={t('watch.alerts.stopped', { when: format.moment(watchedAt) })} />
         )}
         <AlertList alerts={open} />
         {resolved.length > 0 && (
