@@ -12,7 +12,7 @@ import styles from './ManyPanel.module.css';
 import type { Sending } from './store';
 
 /** Phones and tablets have the attribute, and no folders to choose. */
-const canChooseFolders = !window.matchMedia?.('(pointer: coarse)').matches;
+const canChooseFolders = !window.matchMedia('(pointer: coarse)').matches;
 
 /** Where nothing is chosen yet: every way to bring many pictures. */
 export function AddMany({ onFolder, onFiles, isEmpty }: { onFolder: () => void; onFiles: () => void; isEmpty: boolean }) {

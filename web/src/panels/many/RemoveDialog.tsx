@@ -27,7 +27,7 @@ export function RemoveDialog({ name, onRemove, onClose }: RemoveDialogProps) {
           <Heading slot="title">{t('many.remove_title')}</Heading>
           <p>{t('many.remove_text', { name })}</p>
           <div className={dialog.actions}>
-            <Button kind="quiet" autoFocus onPress={onClose}>
+            <Button kind="quiet" onPress={onClose}>
               {t('app.cancel')}
             </Button>
             <Button

@@ -12,10 +12,12 @@ import type { Alert } from './watch';
 interface AlertsProps {
   alerts: readonly Alert[];
   watchedAt: string | null;
+  /** When the service was asked, in milliseconds. */
+  askedAt: number;
 }
 
 /** What is wrong now, and what was. */
-export function Alerts({ alerts, watchedAt }: AlertsProps) {
+export function Alerts({ alerts, watchedAt, askedAt }: AlertsProps) {
   const { t } = useTranslation();
   const format = useFormats();
   const open = alerts.filter(({ phase }) => phase !== 'resolved');
@@ -25,7 +27,7 @@ export function Alerts({ alerts, watchedAt }: AlertsProps) {
       <Card title={t('watch.alerts.title')} aside={watchedAt && t('watch.alerts.watched', { when: format.moment(watchedAt) })}>
         {watchedAt === null ? (
           <Nothing text={t('watch.alerts.unwatched')} />
-        ) : isWatched(watchedAt, Date.now()) ? (
+        ) : isWatched(watchedAt, askedAt) ? (
           open.length === 0 && <Nothing icon="check" text={t('watch.alerts.none')} />
         ) : (
           <Nothing icon="alert" text={t('watch.alerts.stopped', { when: format.moment(watchedAt) })} />

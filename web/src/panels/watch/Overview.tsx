@@ -16,12 +16,14 @@ interface OverviewProps {
   summary: Summary | null;
   /** Undefined until it is known; null where there was no check. */
   drift: DriftReport | null | undefined;
+  /** When alerts were asked for, in milliseconds. */
+  askedAt: number;
   /** Undefined until they are known; null where they may not be seen. */
   alerts: { readonly alerts: readonly Alert[]; readonly watched_at: string | null } | null | undefined;
 }
 
 /** How it stands, in six numbers; each leads to its evidence. */
-export function Overview({ summary, drift, alerts }: OverviewProps) {
+export function Overview({ summary, drift, alerts, askedAt }: OverviewProps) {
   const { t } = useTranslation();
   const format = useFormats();
   const { accuracy = null, latency_ms: latency = null } = summary ?? {};
@@ -29,7 +31,7 @@ export function Overview({ summary, drift, alerts }: OverviewProps) {
   const estimate = drift ? bounds(drift.accuracy) : null;
   const interval = (lower: number, upper: number) =>
     t('watch.interval', { lower: format.percent(lower), upper: format.percent(upper) });
-  const isOn = isWatched(alerts?.watched_at ?? null, Date.now());
+  const isOn = isWatched(alerts?.watched_at ?? null, askedAt);
   const firing = (alerts?.alerts ?? []).filter(({ phase }) => phase === 'firing');
   const critical = firing.some(({ severity }) => severity === 'critical');
   return (

@@ -100,11 +100,12 @@ function Board({ task, range, models }: { task: string; range: Range; models: re
             summary={summary.isPlaceholderData ? null : data}
             drift={drift.data && report}
             alerts={isForbidden(alerts.error) ? null : alerts.data}
+            askedAt={alerts.dataUpdatedAt}
           />
         </>
       )}
       <Asked query={alerts} titleKey="watch.alerts.title">
-        {({ alerts: found, watched_at }) => <Alerts alerts={found} watchedAt={watched_at} />}
+        {({ alerts: found, watched_at }) => <Alerts alerts={found} watchedAt={watched_at} askedAt={alerts.dataUpdatedAt} />}
       </Asked>
       {summary.error && <Trouble error={summary.error} onRetry={() => void summary.refetch()} />}
       {!data && !summary.error && (
