@@ -144,6 +144,7 @@ class Api:
         monitoring = Monitoring(self._memory, self.fleet, self._state)
         queue = Queue(self._memory, self.fleet, self._settings.labelling)
         reports = Reports(self._reports)
+        page = Page()
         routes: list[BaseRoute] = [
             *(Route(path, endpoint, methods=["POST"]) for path, endpoint in predictors.items()),
             self._route("/livez", self._livez, "GET"),
@@ -178,8 +179,12 @@ class Api:
             self._route(f"{label_studio.PREFIX}health", self._label_studio.health, "GET"),
             self._route(f"{label_studio.PREFIX}setup", self._label_studio.setup, "POST"),
             self._route(f"{label_studio.PREFIX}predict", self._label_studio.predict, "POST"),
-            *Page().routes(),
+            *page.routes(),
         ]
+
+        async def no_such_route(request: Request, error: HTTPException) -> Response:
+            found = page.unknown(request) if error.status_code == 404 else None
+            return found or _no_such_route(request, error)
 
         @asynccontextmanager
         async def lifespan(_: Starlette) -> Any:
@@ -188,7 +193,7 @@ class Api:
             yield
             self.close()
 
-        routed = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _no_such_route})  # type: ignore[dict-item]
+        routed = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: no_such_route})  # type: ignore[dict-item]
 
         return _Shortcut(routed, predictors)
 
@@ -364,7 +369,7 @@ def _evaluation(bundle: Path) -> dict[str, float]:
     return dict(read_json(path)) if path.exists() else {}
 
 
-async def _no_such_route(request: Request, error: HTTPException) -> Response:
+def _no_such_route(request: Request, error: HTTPException) -> Response:
     allowed = (error.headers or {}).get("Allow")
     problem = Problem(
         error.status_code,

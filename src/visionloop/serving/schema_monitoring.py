@@ -109,6 +109,8 @@ class SummaryAnswer(Shape):
     """Answers without any finding."""
     accuracy: FeedbackAccuracyBody | None
     """Over all of it."""
+    held_back: int
+    """Words of suspicious keys, as retraining named them, that `accuracy` leaves out."""
     buckets: list[TrafficBucket]
     """Oldest first, without gaps."""
 

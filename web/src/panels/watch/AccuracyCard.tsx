@@ -69,6 +69,11 @@ export function AccuracyCard({ summary, report, axis, marks }: AccuracyProps) {
               {whole.disputed > 0 && ` ${t('watch.accuracy.disputed', { count: whole.disputed })}`}
             </p>
           )}
+          {summary.held_back > 0 && (
+            <p className={styles.note}>
+              {t('watch.accuracy.held', { count: summary.held_back, number: format.count(summary.held_back) })}
+            </p>
+          )}
           {withdrawn && <p className={styles.warning}>{t('watch.accuracy.withdrawn_why')}</p>}
         </>
       }
