@@ -12,6 +12,7 @@ from pipelines import evaluate, export, prepare, train
 from visionloop.config import Config, load_config
 from visionloop.core.errors import ConfigError
 from visionloop.data.overlay import Overlay
+from visionloop.retraining.canary import Trial, settle
 from visionloop.retraining.collect import Collected, collect
 from visionloop.retraining.feedback import FeedbackPlace, known_truths, read_feedback
 from visionloop.retraining.job import Job, Run, Step, StepResult
@@ -132,6 +133,21 @@ class Loop:
             force=force,
         )
         return decision, collected
+
+    def settle_canary(self, now: datetime, who: str, *, act: bool = True) -> Trial | None:
+        """Promote or end the task's canary where it is time, or with `act` off say so; None where none is on trial."""
+        general = self.config.general
+        return settle(
+            general.retraining.canary,
+            general.registry,
+            general.serving.store,
+            task=self.task,
+            root=self.config.root,
+            state=self.state,
+            who=who,
+            now=now,
+            act=act,
+        )
 
     def steps(self) -> list[Step]:
         """The job's steps; training, export and evaluation are the pipeline's own stages in a folder of the run."""

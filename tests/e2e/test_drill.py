@@ -28,9 +28,9 @@ LABELS = 300
 class Here(Workspace):
     """Its longer commands are done in this process, which has imported what they need; its service is not."""
 
-    def stage(self, name: str, *words: str) -> str:
+    def stage(self, name: str, *words: str, aside: bool = False) -> str:
         if name != "drill.model":
-            return super().stage(name, *words)
+            return super().stage(name, *words, aside=aside)
         with contextlib.chdir(self.root), contextlib.redirect_stdout(io.StringIO()) as said:
             assert model.main(words) == 0
         return said.getvalue()

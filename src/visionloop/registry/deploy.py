@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,6 +82,7 @@ def deploy(
     *,
     role: Literal["champion", "canary", "shadow"],
     share: float = 0.0,
+    now: datetime | None = None,
 ) -> Lineup:
     """Let a version serve.
 
@@ -91,6 +93,7 @@ def deploy(
         version: An alias or a version; by default the champion, or for canary and shadow the challenger.
         role: `champion` switches the task to this model's champion; the others serve beside the champion.
         share: A canary's share of the sessions, in [0, 1].
+        now: When a canary begins; by default the clock's time.
 
     Raises:
         RegistryError: no such version; a champion that the registry does not call so; a canary or shadow of a
@@ -119,7 +122,7 @@ def deploy(
     if role == "champion":
         point_to_champion(settings, root, variant, switch=True)
         return _lineup(settings, root, model)
-    return _beside(settings, root, variant, role, share)
+    return _beside(settings, root, variant, role, share, now or datetime.now(UTC))
 
 
 def withdraw(settings: RegistrySettings, root: Path, model: str) -> Lineup:
@@ -136,7 +139,7 @@ def withdraw(settings: RegistrySettings, root: Path, model: str) -> Lineup:
     return found
 
 
-def _beside(settings: RegistrySettings, root: Path, variant: Variant, role: str, share: float) -> Lineup:
+def _beside(settings: RegistrySettings, root: Path, variant: Variant, role: str, share: float, now: datetime) -> Lineup:
     pointer = root / settings.pointer
     serving = _lineup(settings, root, variant.model)
     if serving.champion.digest == variant.digest:
@@ -153,12 +156,20 @@ def _beside(settings: RegistrySettings, root: Path, variant: Variant, role: str,
             return None
         if role == "shadow":
             return lineup.model_copy(update={"shadow": variant})
-        canary = Canary(**variant.model_dump(), share=share) if share > 0 else None
+        canary = Canary(**variant.model_dump(), share=share, since=_began(lineup, variant, now)) if share > 0 else None
         return lineup.model_copy(update={"canary": canary})
 
     found = deployment.change(pointer, task, edit)
     assert found is not None
     return found
+
+
+def _began(lineup: Lineup, variant: Variant, now: datetime) -> datetime:
+    """Another share is the same trial; one that was stopped begins anew."""
+    before = lineup.canary
+    if before is None or before.digest != variant.digest or before.stopped or before.since is None:
+        return now
+    return before.since
 
 
 def _lineup(settings: RegistrySettings, root: Path, model: str) -> Lineup:

@@ -256,7 +256,7 @@ def promote_run(
         line = f"approved; visionloop promote {model} {version}"
         return StepResult(line=line, values=registered, outcome="approved")
     if settings.promotion == "canary" and current is not None:
-        deploy(registry, root, model, version, role="canary", share=settings.canary_share)
+        deploy(registry, root, model, version, role="canary", share=settings.canary_share, now=now)
         line = f"{model} version {version} answers {settings.canary_share:.0%}; visionloop promote {model} {version}"
         return StepResult(line=line, values=registered, outcome="canary")
     try:
