@@ -1,5 +1,5 @@
 import { useQueryClient } from '@tanstack/react-query';
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { useModels } from '../../api/client';
@@ -25,12 +25,16 @@ export default function LabelPanel() {
   const [source, setSource] = useState<Source>('useful');
   // A single key that does something gets in the way of speech input: it can be switched off (WCAG 2.1.4).
   const [hasKeys, setKeys] = useState(() => readPreference('label.keys') !== 'off');
+  useEffect(() => {
+    // The menu's link would keep Enter to itself.
+    if (document.activeElement?.closest('nav')) document.getElementById('main')?.focus({ preventScroll: true });
+  }, []);
   const champions = models.data?.models.filter(({ role }) => role === 'champion') ?? [];
   const model = champions.find(({ task }) => task === choice) ?? champions[0];
   const problem = models.error instanceof ApiProblem ? models.error : null;
   return (
     <>
-      <PageHead title={t('label.title')} intro={t('label.intro')}>
+      <PageHead title={t('label.title')} intro={t('label.intro')} isBrief>
         {champions.length > 1 && model && (
           <Segments
             label={t('label.task')}
@@ -65,15 +69,17 @@ export default function LabelPanel() {
               options={SOURCES.map((id) => ({ id, text: t(`label.sources.${id}`) }))}
               onChange={setSource}
             />
-            <Toggle
-              isSelected={hasKeys}
-              onChange={(on) => {
-                setKeys(on);
-                keepPreference('label.keys', on ? 'on' : 'off');
-              }}
-            >
-              {t('label.keys')}
-            </Toggle>
+            <div className={styles.keyboard}>
+              <Toggle
+                isSelected={hasKeys}
+                onChange={(on) => {
+                  setKeys(on);
+                  keepPreference('label.keys', on ? 'on' : 'off');
+                }}
+              >
+                {t('label.keys')}
+              </Toggle>
+            </div>
           </div>
           <Items
             key={`${model.task} ${source}`}

@@ -68,14 +68,29 @@ function rounded([x1, y1, x2, y2]: LabelBox['box']): [number, number, number, nu
   return [round(x1), round(y1), round(x2), round(y2)];
 }
 
-/** Say nothing of it any more. */
-export function takeBack(id: string): Promise<unknown> {
-  return asked<unknown>(() => api.DELETE('/v1/predictions/{id}/feedback', { params: { path: { id } } }));
+/** Say nothing of it any more; returns what others have said. */
+export async function takeBack(id: string): Promise<Prediction['feedback']> {
+  const params = { params: { path: { id } } };
+  await asked<unknown>(() => api.DELETE('/v1/predictions/{id}/feedback', params));
+  const stored = (await asked(() => api.GET('/v1/predictions/{id}', params))) as Schemas['StoredPrediction'];
+  return stored.feedback;
+}
+
+/** What was said of it last. */
+export function lastSaid({ feedback }: Prediction): Prediction['feedback'][number] | null {
+  return feedback.at(-1) ?? null;
+}
+
+/** The class it has by what was said last: null where none fits, or nothing was said. */
+export function saidClass(prediction: Prediction): string | null {
+  const said = lastSaid(prediction);
+  if (said?.verdict === 'right') return prediction.top_class;
+  return typeof said?.label === 'string' ? said.label : null;
 }
 
 /** The boxes to begin with: what was said last, else what the model found above its operating point. */
 export function firstBoxes(prediction: Prediction, point: Readonly<Record<string, unknown>> | undefined): LabelBox[] {
-  const said = prediction.feedback.findLast(({ verdict }) => verdict === 'corrected')?.label;
+  const said = lastSaid(prediction)?.label;
   if (Array.isArray(said)) return said.map((item) => ({ class: item.class, box: item.box_xyxy }));
   const threshold = operatingPoint(point);
   return (prediction.result.detections ?? [])
