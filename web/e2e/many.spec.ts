@@ -196,6 +196,10 @@ test('an archive is asked about boxes, its pictures are read in the browser', as
   await cells(page).first().click();
   await expect(page.getByRole('dialog').getByRole('application')).toBeVisible();
   await picture(page, 'many-boxes');
+  const looked = page.waitForRequest(/\/v1\/predictions\/[^/]+\/image/);
+  await page.getByRole('dialog').getByRole('link', { name: 'Judge or correct it' }).click();
+  await expect(page).toHaveURL(/\/label\?task=detection&prediction=\w+$/);
+  await looked;
 });
 
 test('a gallery of a thousand scrolls with few cells and few pictures in memory', async ({ page }) => {

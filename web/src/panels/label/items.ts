@@ -5,7 +5,8 @@ import { operatingPoint } from '../../lib/boxes';
 import type { LabelBox } from './boxEdit';
 
 export type Prediction = Schemas['ListedPrediction'];
-export type Source = 'useful' | 'latest' | 'judged';
+/** Where predictions to look at come from; `one:<id>` is that one alone. */
+export type Source = 'useful' | 'latest' | 'judged' | `one:${string}`;
 
 /** A prediction to look at. */
 export interface Item {
@@ -32,6 +33,11 @@ async function fetchItems(task: string, source: Source): Promise<readonly Item[]
     const query = { task, limit: PAGE };
     const queue = (await asked(() => api.GET('/v1/queue', { params: { query } }))) as Schemas['QueueAnswer'];
     return queue.items;
+  }
+  if (source.startsWith('one:')) {
+    const id = source.slice('one:'.length);
+    const prediction = await asked(() => api.GET('/v1/predictions/{id}', { params: { path: { id } } }));
+    return [{ prediction: { ...(prediction as Schemas['StoredPrediction']), has_image: true }, reason: null }];
   }
   const feedback = source === 'judged' ? 'any' : 'none';
   const query = { task, feedback, limit: PAGE } as const;

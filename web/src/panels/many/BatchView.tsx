@@ -110,7 +110,7 @@ export function BatchView({ batch: { id, name, task }, source, onGone }: BatchVi
       )}
       {isRemoving && <RemoveDialog name={name} onRemove={stop} onClose={() => setRemoving(false)} />}
       {isDone && rows.isPending && <Skeleton height={420} />}
-      {isDone && rows.data && <Results rows={rows.data} source={source} />}
+      {isDone && rows.data && <Results rows={rows.data} task={task} source={source} />}
     </div>
   );
 }
@@ -150,7 +150,7 @@ function State({ batch }: { batch: Batch }) {
   );
 }
 
-function Results({ rows, source }: { rows: readonly Row[]; source: PictureSource | null }) {
+function Results({ rows, task, source }: { rows: readonly Row[]; task: string; source: PictureSource | null }) {
   const { t, i18n } = useTranslation();
   const [filter, setFilter] = useState(EVERYTHING);
   const [order, setOrder] = useState<Order>('unsure');
@@ -185,6 +185,7 @@ function Results({ rows, source }: { rows: readonly Row[]; source: PictureSource
       {row && open !== null && (
         <Detail
           row={row}
+          task={task}
           source={source}
           onPrevious={open > 0 ? () => setOpen(open - 1) : null}
           onNext={open < last ? () => setOpen(open + 1) : null}

@@ -40,6 +40,13 @@ describe('rows', () => {
     expect(parseRows('')).toEqual([]);
   });
 
+  it('know their stored prediction, where there is one', () => {
+    const line = (more: object) => JSON.stringify({ index: 0, image: 'a.png', ...more });
+    const error = { code: 'x', detail: '' };
+    const told = [{ id: 'abc', detections: [] }, { detections: [] }, { id: 'abc', error }].map((more) => parseRows(line(more))[0]?.id);
+    expect(told).toEqual(['abc', null, null]);
+  });
+
   it('are sorted with the unsure ones first, failures last', () => {
     expect(rows.map(({ found }) => leastScore(found))).toEqual([0.9, 0.4, Infinity, 0.2, Infinity]);
     expect(names(sorted(rows, 'unsure', 'en'))).toEqual([3, 1, 0, 4, 2]);

@@ -13,6 +13,8 @@ export interface Found {
 export interface Row {
   /** Position among the images that were sent, from 0. */
   readonly index: number;
+  /** Of its stored prediction, by which it can be judged; null where there is none. */
+  readonly id: string | null;
   /** Name in the archive or form. */
   readonly image: string;
   /** Pixels of the upright image; 0 where it could not be read. */
@@ -28,6 +30,7 @@ export interface Row {
 
 interface Line {
   index: number;
+  id?: string;
   image: string;
   width?: number;
   height?: number;
@@ -52,6 +55,7 @@ function rowOf(line: Line): Row {
   const single = name !== undefined && class_id !== undefined && score !== undefined;
   return {
     index: line.index,
+    id: line.error ? null : (line.id ?? null),
     image: line.image,
     width: line.width ?? 0,
     height: line.height ?? 0,
