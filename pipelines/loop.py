@@ -182,7 +182,7 @@ class Loop:
             return StepResult(line=line, values={})
 
         return [
-            Step("collect", lambda run: steps.save_collected(run, self.collected(self.words()))),
+            Step("collect", lambda run: steps.save_collected(run, self.collected(self.words()), self.state)),
             Step(
                 "version",
                 lambda run: steps.write_version(

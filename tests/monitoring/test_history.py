@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.postgresql import on_both
+from visionloop.core.errors import DataError
 from visionloop.monitoring.history.accuracy import (
     NUM_STRATA,
     Judgements,
@@ -25,6 +26,7 @@ from visionloop.monitoring.history.accuracy import (
 )
 from visionloop.monitoring.history.counts import CONFIDENCE_EDGES, MAX_CLASSES, Counts
 from visionloop.monitoring.history.requests import Ending, Endings, add_endings, endings
+from visionloop.monitoring.history.suspects import FOLDER, SuspectKey, read_suspects, write_suspects
 from visionloop.monitoring.history.traffic import TrafficHistory
 from visionloop.monitoring.history.versions import answering_versions
 from visionloop.monitoring.settings import StoreSettings
@@ -167,6 +169,29 @@ def test_what_people_said_counts_when_the_answer_was_given(store: PredictionStor
     assert (parts[23].total, parts[23].disputed) == (2, 1)
     assert parts[bisect.bisect_right(DAY, ROWS[200].created_at) - 1].total == 1
     assert merged_judgements(judgements(*store.database, "classification", [later, later + HOUR])).total == 0
+
+    # Without the words that retraining would hold back, which are counted apart.
+    def held(key: str, since: datetime) -> Judgements:
+        suspects = [SuspectKey(key=key, since=since, kind="burst")]
+        return merged_judgements(judgements(*store.database, "classification", DAY, suspects))
+
+    found = held("bob", later)
+    assert (found.total, sum(found.right), found.disputed, found.held) == (4, 2, 0, 1)
+    assert held("bob", later + HOUR) == whole
+    nobody = held("", later)
+    assert (nobody.total, nobody.disputed, nobody.held) == (0, 1, 3)
+
+
+def test_suspicious_keys_are_left_and_found_again(tmp_path: Path) -> None:
+    assert read_suspects(tmp_path, "detection") == ()
+    keys = (SuspectKey(key="eve", since=NOW, kind="outlier"), SuspectKey(key="", since=NOW, kind="burst"))
+    write_suspects(keys, tmp_path, "detection")
+    assert read_suspects(tmp_path, "detection") == keys
+    write_suspects((), tmp_path, "detection")
+    assert read_suspects(tmp_path, "detection") == ()
+    (tmp_path / FOLDER / "detection.json").write_text('[{"key": 1}]')
+    with pytest.raises(DataError, match="suspicious keys cannot be read"):
+        read_suspects(tmp_path, "detection")
 
 
 @on_both

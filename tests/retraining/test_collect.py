@@ -174,6 +174,7 @@ def test_a_burst_against_what_was_known_holds_one_key_back_and_spares_the_others
     fresh = [word(f"new{number}", "1", key="eve", minutes=1001) for number in range(5)]
     found = gather([*honest(40), *poison, *fresh])
     assert set(found.suspicious) == {"eve"}
+    assert [(item.key, item.kind) for item in found.suspects] == [("eve", "burst")]
     assert {item.sha256: item.objects for item in found.images} == {sha(n): one("7") for n in range(40)}
     assert held(found) == {sha(f"new{number}"): "burst" for number in range(5)}
     # A person may say otherwise; then the contradictions wait, and what nobody contradicts is taken.

@@ -212,6 +212,7 @@ def test_models_are_described(service: Service, bundles: dict[str, Path]) -> Non
     assert rows["classification", "canary"].version == "2"
     assert rows["detection", "champion"].classes == ["blue", "green", "red"]
     assert answer.failures == {}
+    assert answer.max_image_bytes == 10_000_000
 
 
 def test_a_session_keeps_its_variant_and_the_share_is_kept(service: Service, bundles: dict[str, Path]) -> None:

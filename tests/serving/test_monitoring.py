@@ -15,6 +15,7 @@ from tests.serving.conftest import SETTINGS, Service, canary, encoded, serving, 
 from tests.web.watched import CLASSES, DIGESTS, HOURS, PER_HOUR, watch
 from visionloop.artifact.deployment import Lineup
 from visionloop.monitoring.drift.summary import FOLDER
+from visionloop.monitoring.history.suspects import SuspectKey, write_suspects
 from visionloop.serving import schema_monitoring as schema
 from visionloop.serving.schema import Shape
 from visionloop.serving.schema_drift import DriftAnswer
@@ -37,6 +38,16 @@ def ask(service: Service, path: str, shape: type[Shape], **options: Any) -> Any:
     return found
 
 
+def test_words_of_suspicious_keys_are_left_out_and_counted(service: Service) -> None:
+    # First in this file: answers are given again for some seconds.
+    everybody = SuspectKey(key="", since=datetime(2020, 1, 1, tzinfo=UTC), kind="burst")
+    write_suspects([everybody], service.root, "classification")
+    found = ask(service, "summary", schema.SummaryAnswer, task="classification", range="day")
+    assert found.accuracy is None
+    assert found.held_back > 5
+    write_suspects([], service.root, "classification")
+
+
 @pytest.mark.parametrize(("range_", "buckets"), [("hour", 60), ("day", 24), ("week", 56), ("month", 60)])
 def test_traffic_comes_in_buckets_without_gaps(service: Service, range_: str, buckets: int) -> None:
     found = ask(service, "summary", schema.SummaryAnswer, task="classification", range=range_)
@@ -56,7 +67,7 @@ def test_a_week_has_all_that_was_answered_and_said(service: Service) -> None:
     assert sum(found.confidence.counts) == found.answers
     assert 8 < found.latency_ms.p50 < 17 < found.latency_ms.p95 < found.latency_ms.p99
     assert 0.7 < found.accuracy.lower < found.accuracy.value < found.accuracy.upper < 0.95
-    assert (found.accuracy.basis, found.accuracy.drawn) == ("weighted", 0)
+    assert (found.accuracy.basis, found.accuracy.drawn, found.held_back) == ("weighted", 0, 0)
     both = [bucket for bucket in found.buckets if "2" in bucket.by_version]
     assert 4 <= len(both) <= 5
     assert sum(bucket.by_version["2"] for bucket in both) == 24

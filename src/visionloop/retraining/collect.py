@@ -12,9 +12,10 @@ from typing import Literal
 from visionloop.core.settings import Settings
 from visionloop.data.overlay import LabelledImage, Overlay, part_of
 from visionloop.data.settings import SplitSettings
+from visionloop.monitoring.history.suspects import SuspectKey
 from visionloop.retraining.judgements import Judgement, Truth, agree, best_word, by_image, contradict
 from visionloop.retraining.settings import LabelSettings
-from visionloop.retraining.trust import denies, over_rate, over_share, suspicions
+from visionloop.retraining.trust import Suspicion, denies, over_rate, over_share, suspicions
 
 Reason = Literal["conflict", "burst", "outlier", "distrusted", "key_rate", "key_share", "unknown_class", "no_image"]
 
@@ -49,6 +50,8 @@ class Collected(Settings):
     """What was not taken, in order of image."""
     suspicious: dict[str, str]
     """What is said against a key, by its id."""
+    suspects: tuple[SuspectKey, ...] = ()
+    """Keys whose words are held back, by id."""
     num_words: int
     """Words that were read."""
     num_unlabelled: int
@@ -155,6 +158,7 @@ def collect(
         withdrawn=tuple(sorted(before.keys() - images.keys())),
         held=tuple(sorted(sorter.held, key=lambda item: item.image)),
         suspicious={key: item.text for key, item in suspects.items()},
+        suspects=_suspect_keys(suspects, settings),
         num_words=len(judgements),
         num_unlabelled=num_unlabelled,
         num_known=num_known,
@@ -170,6 +174,13 @@ def _without_suspects(
         for word in judgements
         if word.key not in settings.distrusted_keys and not (word.key in since and word.at >= since[word.key])
     ]
+
+
+def _suspect_keys(suspects: Mapping[str, Suspicion], settings: LabelSettings) -> tuple[SuspectKey, ...]:
+    always = datetime(1970, 1, 1, tzinfo=UTC)
+    keys = {key: SuspectKey(key=key, since=item.since, kind=item.kind) for key, item in suspects.items()}
+    keys |= {key: SuspectKey(key=key, since=always, kind="distrusted") for key in settings.distrusted_keys}
+    return tuple(keys[key] for key in sorted(keys))
 
 
 def _quarrel(words: Sequence[Judgement], iou: float) -> str | None:

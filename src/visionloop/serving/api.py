@@ -147,6 +147,7 @@ class Api:
         monitoring = Monitoring(self._memory, self.fleet, self._state)
         queue = Queue(self._memory, self.fleet, self._settings.labelling)
         reports = Reports(self._reports)
+        page = Page()
         routes: list[BaseRoute] = [
             *(Route(path, endpoint, methods=["POST"]) for path, endpoint in predictors.items()),
             self._route("/livez", self._livez, "GET"),
@@ -182,8 +183,12 @@ class Api:
             self._route(f"{label_studio.PREFIX}health", self._label_studio.health, "GET"),
             self._route(f"{label_studio.PREFIX}setup", self._label_studio.setup, "POST"),
             self._route(f"{label_studio.PREFIX}predict", self._label_studio.predict, "POST"),
-            *Page().routes(),
+            *page.routes(),
         ]
+
+        async def no_such_route(request: Request, error: HTTPException) -> Response:
+            found = page.unknown(request) if error.status_code == 404 else None
+            return found or _no_such_route(request, error)
 
         @asynccontextmanager
         async def lifespan(_: Starlette) -> Any:
@@ -192,7 +197,7 @@ class Api:
             yield
             self.close()
 
-        routed = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _no_such_route})  # type: ignore[dict-item]
+        routed = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: no_such_route})  # type: ignore[dict-item]
 
         return _Shortcut(routed, predictors)
 
@@ -278,7 +283,8 @@ class Api:
         for task, lineup in self.fleet.lineups.items():
             for live in lineup.models:
                 rows.append(_model_row(task, lineup, live))
-        return json_answer({"models": rows, "failures": dict(self.fleet.failures)})
+        limit = int(self._settings.upload.max_image_mb * 1e6)
+        return json_answer({"models": rows, "failures": dict(self.fleet.failures), "max_image_bytes": limit})
 
     # -- predictions
 
@@ -370,7 +376,7 @@ def _evaluation(bundle: Path) -> dict[str, float]:
     return dict(read_json(path)) if path.exists() else {}
 
 
-async def _no_such_route(request: Request, error: HTTPException) -> Response:
+def _no_such_route(request: Request, error: HTTPException) -> Response:
     allowed = (error.headers or {}).get("Allow")
     problem = Problem(
         error.status_code,

@@ -156,7 +156,7 @@ BATCH_UPLOAD: Refusals = {
         "unexpected_field",
     ),
     408: ("body_timeout",),
-    413: ("archive_too_large", "body_too_large", "image_too_many_bytes", "too_many_images"),
+    413: ("archive_too_large", "body_too_large", "too_many_images"),
     415: ("unsupported_media_type",),
     503: ("state_unavailable", "too_many_batches"),
     507: ("no_space",),

@@ -98,7 +98,7 @@ class SummaryAnswer(Shape):
     versions: list[str]
     """Versions that answered."""
     classes: list[str]
-    """Most frequent classes, at most nine."""
+    """Most frequent classes: nine, or ten where there are no more."""
     latency_ms: Percentiles | None
     """From the request's arrival to its answer, counted in bins a quarter wide; null without answers."""
     confidence: ConfidenceBody
@@ -107,6 +107,8 @@ class SummaryAnswer(Shape):
     """Answers without any finding."""
     accuracy: FeedbackAccuracyBody | None
     """Over all of it."""
+    held_back: int
+    """Words of suspicious keys, as retraining named them, that `accuracy` leaves out."""
     buckets: list[TrafficBucket]
     """Oldest first, without gaps."""
 

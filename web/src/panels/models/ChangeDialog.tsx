@@ -9,6 +9,7 @@ import { ProblemMessage } from '../../components/ProblemMessage';
 import { Slider } from '../../components/Slider';
 import { change, type Version } from './history';
 import styles from './Models.module.css';
+import { checkWords, reasons } from './verdict';
 
 export interface Wanted {
   readonly action: 'promote' | 'rollback' | 'canary' | 'stop';
@@ -26,7 +27,7 @@ interface ChangeDialogProps {
 
 /** Says what will happen, and does it once that is confirmed. */
 export function ChangeDialog({ wanted: { action, version }, model, champion, onClose, onDone }: ChangeDialogProps) {
-  const { t } = useTranslation();
+  const { t, i18n } = useTranslation();
   const [why, setWhy] = useState('');
   const [share, setShare] = useState(0.1);
   const [isForced, setForced] = useState(false);
@@ -78,7 +79,11 @@ export function ChangeDialog({ wanted: { action, version }, model, champion, onC
               <>
                 <p className={styles.warning}>
                   {version?.verdict
-                    ? t('models.gate_refused', { summary: version.verdict.summary })
+                    ? t('models.gate_refused', {
+                        summary: reasons(version.verdict.checks)
+                          .map((check) => checkWords(t, check, i18n.language).text)
+                          .join(' '),
+                      })
                     : t('models.gate_not_asked')}
                 </p>
                 <label className={styles.check}>
