@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pipelines.composed import require_composed
 from visionloop.config import Config, load_config
 from visionloop.core.errors import Interrupted, VisionloopError
 from visionloop.core.files import workspace_lock
@@ -37,7 +38,13 @@ def run(stage: Stage, *, name: str, argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--params", type=Path, help="read this composed file instead of conf/ (what DVC does)")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="Hydra overrides")
     arguments = parser.parse_args(argv)
-    return guarded(lambda: _run(stage, name, load_config(arguments.overrides, params=arguments.params)))
+
+    def work() -> None:
+        if arguments.params is not None:
+            require_composed(arguments.params)
+        _run(stage, name, load_config(arguments.overrides, params=arguments.params))
+
+    return guarded(work)
 
 
 def _run(stage: Stage, name: str, config: Config) -> None:
