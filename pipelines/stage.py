@@ -21,7 +21,7 @@ from visionloop.core.errors import Interrupted, VisionloopError
 from visionloop.core.files import workspace_lock
 
 Stage = Callable[[Config], str]
-"""A stage's work on the selected task; returns the line to print."""
+"""A stage's work on the selected task; returns what to print: a line, and maybe more below it."""
 
 
 def run(stage: Stage, *, name: str, argv: Sequence[str] | None = None) -> int:
@@ -57,7 +57,13 @@ def _run(stage: Stage, name: str, config: Config) -> None:
     started = time.perf_counter()
     with workspace_lock(config.root / config.general.build):
         line = stage(config)
-    print(f"{label}: {line} ({time.perf_counter() - started:.1f} s)", flush=True)
+    show(label, line, time.perf_counter() - started)
+
+
+def show(label: str, text: str, seconds: float) -> None:
+    """Print what a stage returned, its time at the end of the first line."""
+    first, *rest = text.splitlines() or [""]
+    print("\n".join([f"{label}: {first} ({seconds:.1f} s)", *rest]), flush=True)
 
 
 def typed_command(env: Mapping[str, str] = os.environ, argv: Sequence[str] = tuple(sys.orig_argv)) -> str:
