@@ -34,7 +34,11 @@ class _Group(click.Group):
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="visionloop")
 def main() -> None:
-    """The whole loop for computer vision: train, evaluate, register, promote, predict."""
+    """Use, watch and renew the models of this project.
+
+    They are made by `dvc repro`, or stage by stage by `python -m pipelines.STAGE` (prepare, explore, train, export,
+    evaluate, register); README.md and docs/ say more.
+    """
 
 
 for command in (

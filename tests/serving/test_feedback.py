@@ -24,12 +24,18 @@ def test_feedback(service: Service) -> None:
     hostile = "<script>alert('x')</script>"
     sent = {"prediction_id": id_, "verdict": "corrected", "label": hostile, "note": "'); DROP TABLE feedback;--"}
     for _ in range(2):
-        assert service.client.post("/v1/feedback", json=sent).json() == {"prediction_id": id_, "verdict": "corrected"}
+        assert service.client.post("/v1/feedback", json=sent).json() == {
+            "prediction_id": id_, "verdict": "corrected",
+            "remark": f"retraining will not use it: the model has no class {hostile!r}",
+        }  # fmt: skip
     found = service.client.get(f"/v1/predictions/{id_}").json()
     assert hostile in json.dumps(found)
     boxes = [{"class": "red", "box_xyxy": [1, 2, 3, 4]}]
     sent = {"prediction_id": id_, "verdict": "corrected", "label": boxes}
-    assert service.client.post("/v1/feedback", json=sent).status_code == 200
+    remark = service.client.post("/v1/feedback", json=sent).json()["remark"]
+    assert remark == "retraining will not use it: the answer has one class, the label has not"
+    sent = {"prediction_id": id_, "verdict": "corrected", "label": "red"}
+    assert service.client.post("/v1/feedback", json=sent).json()["remark"] is None
     problem(
         service.client.post("/v1/feedback", json={"prediction_id": "no", "verdict": "right"}), 404, "unknown_prediction"
     )

@@ -81,7 +81,7 @@ class Api:
         # A thread of its own: an explanation takes as long as hundreds of predictions, which go on beside it.
         self._explainer = Explainer(self.fleet, settings)
         self.fleet.on_change = self._changed
-        self._memory = Memory(settings, state, store, pixels)
+        self._memory = Memory(settings, state, store, pixels, self._classes)
         self._drift = DriftGauges(state)
         self._answering = Answering(settings, self.fleet, self._memory)
         self.batches = BatchJobs(settings, state, self.fleet, self._memory)
@@ -102,6 +102,10 @@ class Api:
     @store.setter
     def store(self, store: PredictionStore) -> None:
         self._memory.store = store
+
+    def _classes(self, task: str) -> tuple[str, ...] | None:
+        lineup = self.fleet.lineups.get(task)
+        return None if lineup is None else lineup.champion.predictor.classes
 
     def start(self) -> None:
         """Load the models and follow the pointer."""

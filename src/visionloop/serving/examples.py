@@ -243,7 +243,7 @@ ANSWERS: Mapping[str, Any] = {
         "url": "/v1/batches/6c4a72ced4b64312864ace4adefdbd89",
     },
     "batch_result": "image,class,score,error\n0020.png,0,0.987765,\n0979.png,2,0.998244,\n0074.png,5,0.9845,\n",
-    "feedback": {"prediction_id": "3dcdfb3e36cd4ffc8004ea5ee4d22f97", "verdict": "right"},
+    "feedback": {"prediction_id": "3dcdfb3e36cd4ffc8004ea5ee4d22f97", "verdict": "right", "remark": None},
     "prediction": {
         "id": "3dcdfb3e36cd4ffc8004ea5ee4d22f97",
         "created_at": "2026-11-21T13:45:08.572879+00:00",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,10 +35,24 @@ class Memory:
     """
 
     def __init__(
-        self, settings: ServingSettings, state: Path, store: PredictionStore | None, pixels: PixelBudget
+        self,
+        settings: ServingSettings,
+        state: Path,
+        store: PredictionStore | None,
+        pixels: PixelBudget,
+        classes: Callable[[str], Collection[str] | None],
     ) -> None:
-        """`state` is the folder of what the service writes; `pixels` bounds what is decoded to be kept."""
+        """Open nothing yet.
+
+        Args:
+            settings: What is kept.
+            state: Folder of what the service writes.
+            store: Where predictions and feedback go.
+            pixels: Bounds what is decoded to be kept.
+            classes: The names a task's champion knows; None where none serves.
+        """
         self.store = store
+        self._classes = classes
         self._keeps_images = settings.images.keep
         self._keeps_embeddings = settings.observe.embedding
         self._body_timeout_s = settings.upload.body_timeout_s
@@ -133,9 +147,14 @@ class Memory:
             note=feedback.note,
             key_id=caller_of(request).key_id or None,
         )
-        if not await asyncio.to_thread(self.require_store().add_feedback, row):
+        store = self.require_store()
+        if not await asyncio.to_thread(store.add_feedback, row):
             raise unknown_prediction(feedback.prediction_id)
-        return json_answer({"prediction_id": feedback.prediction_id, "verdict": feedback.verdict})
+        remark = None
+        if label is not None:
+            about = await asyncio.to_thread(store.prediction, feedback.prediction_id)
+            remark = None if about is None else _unusable(label, about["result"], self._classes(about["task"]))
+        return json_answer({"prediction_id": feedback.prediction_id, "verdict": feedback.verdict, "remark": remark})
 
     async def prediction(self, request: Request) -> Response:
         """An earlier answer with its feedback.
@@ -178,6 +197,18 @@ class Memory:
                 action="ask the operator to switch it on",
             )
         return self.store
+
+
+def _unusable(label: Any, result: Mapping[str, Any], classes: Collection[str] | None) -> str | None:
+    """Why retraining will not learn from a label, or None. It is kept all the same: a new class may begin so."""
+    has_boxes = "detections" in result
+    if has_boxes != isinstance(label, list):
+        return f"retraining will not use it: the answer has {'boxes' if has_boxes else 'one class'}, the label has not"
+    names = {item["class"] for item in label} if has_boxes else {label}
+    unknown = sorted(names - set(classes)) if classes is not None else []
+    if unknown:
+        return f"retraining will not use it: the model has no class {unknown[0]!r:.80}"
+    return None
 
 
 def _row(

@@ -228,6 +228,8 @@ class FeedbackAnswer(Shape):
     """As sent."""
     verdict: str
     """As sent."""
+    remark: str | None
+    """Why retraining will not learn from the label, such as a class that the model does not have; null where it may."""
 
 
 class StoredFeedback(Shape):
