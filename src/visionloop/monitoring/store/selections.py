@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from visionloop.monitoring.store.errors import store_errors
+from visionloop.monitoring.store.inserts import insert_into
 from visionloop.monitoring.store.rows import utc
 from visionloop.monitoring.store.tables import COMPARISONS, FEEDBACK, PREDICTIONS, SELECTIONS
 
@@ -156,9 +156,11 @@ class Selections:
         table = SELECTIONS
         of_draw = [row for row in rows if row.draw is not None]
         with store_errors(self._where, "written"), self._engine.begin() as connection:
-            insert = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
+            if connection.dialect.name == "postgresql":
+                # Two workers at it would wait for each other's rows. SQLite has one writer at a time anyway.
+                connection.exec_driver_sql(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE")
             for row in rows:
-                connection.execute(insert(table).values(asdict(row)).on_conflict_do_nothing())
+                connection.execute(insert_into(table, self._engine).values(asdict(row)).on_conflict_do_nothing())
             for row in of_draw:
                 drawn = {name: getattr(row, name) for name in ("draw", "draw_images", "draw_size", "draw_until")}
                 connection.execute(

@@ -11,12 +11,18 @@ from typing import Any, Self, TypeVar, get_args
 
 import sqlalchemy as sa
 from sqlalchemy import exc
-from sqlalchemy.dialects import postgresql, sqlite
 
 from visionloop.monitoring.settings import StoreSettings
 from visionloop.monitoring.store.deletions import Deletions
 from visionloop.monitoring.store.engine import open_engine
-from visionloop.monitoring.store.errors import reason_of, row_is_unfit, store_errors, unavailable
+from visionloop.monitoring.store.errors import (
+    breaks_constraint,
+    reason_of,
+    row_is_unfit,
+    store_errors,
+    unavailable,
+)
+from visionloop.monitoring.store.inserts import insert_into, insert_missing
 from visionloop.monitoring.store.listing import (
     Place,
     PredictionFilter,
@@ -370,14 +376,16 @@ class PredictionStore:
     def _replace_feedback(self, row: FeedbackRow) -> bool:
         values = values_of(row) | {"key_id": row.key_id or ""}
         replaced = {name: values[name] for name in ("created_at", "verdict", "label", "note")}
-        statement = self._insert(FEEDBACK).values(values)
+        statement = insert_into(FEEDBACK, self._engine).values(values)
         try:
             with self._engine.begin() as connection:
                 connection.execute(
                     statement.on_conflict_do_update(index_elements=["prediction_id", "key_id"], set_=replaced)
                 )
-        except exc.IntegrityError:
-            return False  # the foreign key: every other constraint is kept by the row and by the update
+        except exc.DBAPIError as error:
+            if breaks_constraint(error):
+                return False  # the foreign key: every other constraint is kept by the row and by the update
+            raise
         return True
 
     def _read(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
@@ -404,10 +412,7 @@ class PredictionStore:
                 values = [values_of(row) for row in rows if isinstance(row, kind)]
                 if values:
                     # A batch that is tried again may have been committed the first time.
-                    connection.execute(self._insert(table).on_conflict_do_nothing(), values)
-
-    def _insert(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
-        return sqlite.insert(table) if self._engine.dialect.name == "sqlite" else postgresql.insert(table)
+                    insert_missing(connection, table, values)
 
 
 def _plain(row: sa.RowMapping) -> dict[str, Any]:
