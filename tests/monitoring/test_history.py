@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.postgresql import on_both
+from visionloop.core.errors import DataError
 from visionloop.monitoring.history.accuracy import (
     NUM_STRATA,
     Judgements,
@@ -25,6 +26,7 @@ from visionloop.monitoring.history.accuracy import (
 )
 from visionloop.monitoring.history.counts import CONFIDENCE_EDGES, MAX_CLASSES, Counts
 from visionloop.monitoring.history.requests import Ending, Endings, add_endings, endings
+from visionloop.monitoring.history.suspects import FOLDER, SuspectKey, read_suspects, write_suspects
 from visionloop.monitoring.history.traffic import TrafficHistory
 from visionloop.monitoring.history.versions import answering_versions
 from visionloop.monitoring.settings import StoreSettings
@@ -168,6 +170,29 @@ def test_what_people_said_counts_when_the_answer_was_given(store: PredictionStor
     assert parts[bisect.bisect_right(DAY, ROWS[200].created_at) - 1].total == 1
     assert merged_judgements(judgements(*store.database, "classification", [later, later + HOUR])).total == 0
 
+    # Without the words that retraining would hold back, which are counted apart.
+    def held(key: str, since: datetime) -> Judgements:
+        suspects = [SuspectKey(key=key, since=since, kind="burst")]
+        return merged_judgements(judgements(*store.database, "classification", DAY, suspects))
+
+    found = held("bob", later)
+    assert (found.total, sum(found.right), found.disputed, found.held) == (4, 2, 0, 1)
+    assert held("bob", later + HOUR) == whole
+    nobody = held("", later)
+    assert (nobody.total, nobody.disputed, nobody.held) == (0, 1, 3)
+
+
+def test_suspicious_keys_are_left_and_found_again(tmp_path: Path) -> None:
+    assert read_suspects(tmp_path, "detection") == ()
+    keys = (SuspectKey(key="eve", since=NOW, kind="outlier"), SuspectKey(key="", since=NOW, kind="burst"))
+    write_suspects(keys, tmp_path, "detection")
+    assert read_suspects(tmp_path, "detection") == keys
+    write_suspects((), tmp_path, "detection")
+    assert read_suspects(tmp_path, "detection") == ()
+    (tmp_path / FOLDER / "detection.json").write_text('[{"key": 1}]')
+    with pytest.raises(DataError, match="suspicious keys cannot be read"):
+        read_suspects(tmp_path, "detection")
+
 
 @on_both
 def test_what_was_drawn_by_chance_is_counted_alone(store: PredictionStore) -> None:
@@ -220,6 +245,7 @@ def test_few_judged_answers_are_taken_as_they_are() -> None:
     assert feedback_accuracy(Counts(), said) == found  # the answers themselves are gone
 
 
+@on_both
 def test_endings_of_all_workers_are_one_sum_by_the_minute(store: PredictionStore) -> None:
     minute = int(MINUTES[-2].timestamp()) // 60
     one = {Ending(minute, 200, ""): 5, Ending(minute, 503, "overloaded"): 1, Ending(minute - 3, 415, "bad"): 2}
@@ -232,6 +258,7 @@ def test_endings_of_all_workers_are_one_sum_by_the_minute(store: PredictionStore
     assert [part.total for part in endings(*store.database, DAY)][-1] == 11
 
 
+@on_both
 def test_endings_older_than_any_range_are_forgotten(store: PredictionStore) -> None:
     minute, later = int(NOW.timestamp()) // 60, timedelta(days=41)
     around = [NOW - HOUR, NOW + HOUR]
