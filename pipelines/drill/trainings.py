@@ -60,6 +60,10 @@ class Trainings:
         for subject, training in zip(self._subjects, self._first, strict=True):
             training.result()
             self._timeline.note("first model", "trained, evaluated, promoted", task=subject.task)
+        for training in self._bad:
+            if training.done():
+                # What failed already would fail the drill at its end.
+                training.result()
 
     def judge_bad(self) -> None:
         """Have the bad models registered and judged.
