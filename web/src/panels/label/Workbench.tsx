@@ -122,6 +122,7 @@ export function Workbench({ items, classes, point, hasKeys, onAgain }: Workbench
           point={point}
           hasKeys={hasKeys}
           isBusy={isBusy}
+          isResumed={steps.length > 0 || said !== ''}
           onJudge={judge}
           onSkip={skip}
           onUndo={last === undefined ? null : undo}
