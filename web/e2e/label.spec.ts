@@ -100,7 +100,7 @@ test('classes are chosen with number keys, and taken back', async ({ page, reque
 });
 
 test('Enter judges the picture, and never what another link or button is pressed for', async ({ page, request }) => {
-  const [older = '', newer = ''] = await ask(request, 'classify', 2);
+  const [, older = '', newer = ''] = await ask(request, 'classify', 3);
   await open(page, 'Classification');
   await page.reload();
   await page.getByRole('radio', { name: 'Latest' }).click();
@@ -127,6 +127,7 @@ test('Enter judges the picture, and never what another link or button is pressed
   expect((await stored(request, newer)).feedback).toEqual([]);
 
   // Undo goes step by step, over what was skipped as well.
+  await expect(page.getByText(/^3 of/)).toBeVisible();
   await page.keyboard.press('s');
   await expect(page.getByText(/^4 of|^All looked at/)).toBeVisible();
   await page.keyboard.press('u');

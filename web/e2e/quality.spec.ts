@@ -28,7 +28,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
         await picture(page, `answer-${name}`);
         expect(await violations(page)).toEqual([]);
         expect(await fits()).toBe(true);
-        await page.getByRole('button', { name: /b\.png/ }).click();
+        await page.getByRole('button', { name: /^b\.png/ }).click();
         await expect(page.getByRole('alert')).toBeVisible();
         await picture(page, `refused-${name}`);
         expect(await violations(page)).toEqual([]);

@@ -166,7 +166,7 @@ test('several files at once each get their answer; they can be looked at and rem
   await files(page).setInputFiles([0, 1, 2, 3].map((seed) => png(64, 48, seed)));
   const list = page.getByRole('list', { name: 'Pictures' });
   await expect(list.getByRole('button', { name: /, done$/ })).toHaveCount(4);
-  await list.getByRole('button', { name: /stripes-2/ }).click();
+  await list.getByRole('button', { name: /stripes-2.png, done/ }).click();
   await expect(page.getByRole('application', { name: /stripes-2/ })).toBeVisible();
   const tile = (number: number) => list.getByRole('button', { name: `stripes-${number}.png, done` });
   await expect(page.getByText('3 of 4')).toBeVisible();

@@ -1,5 +1,5 @@
 import { useQueryClient } from '@tanstack/react-query';
-import { useEffect, useState } from 'react';
+import { useLayoutEffect, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { useLocation, useSearch } from 'wouter';
 
@@ -31,8 +31,8 @@ export default function LabelPanel() {
   const source: Source = one === null ? chosen : `one:${one}`;
   // A single key that does something gets in the way of speech input: it can be switched off (WCAG 2.1.4).
   const [hasKeys, setKeys] = useState(() => readPreference('label.keys') !== 'off');
-  useEffect(() => {
-    // The menu's link would keep Enter to itself.
+  useLayoutEffect(() => {
+    // The menu's link would keep Enter to itself. Before the picture looks where the focus is, hence the layout's turn.
     if (document.activeElement?.closest('nav')) document.getElementById('main')?.focus({ preventScroll: true });
   }, []);
   const champions = models.data?.models.filter(({ role }) => role === 'champion') ?? [];

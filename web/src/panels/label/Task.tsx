@@ -25,6 +25,8 @@ interface TaskProps {
   point: Readonly<Record<string, unknown>>;
   hasKeys: boolean;
   isBusy: boolean;
+  /** Something was done in this list before. */
+  isResumed: boolean;
   onJudge: (verdict: Verdict, label: Label | null) => void;
   onSkip: () => void;
   /** Goes a step back: takes the verdict before this one back, or shows what was skipped; null where there is none. */
@@ -34,7 +36,8 @@ interface TaskProps {
 }
 
 /** One prediction: its picture, what the model said, and what is to be said of it. */
-export function Task({ item, image, imageError, classes, point, hasKeys, isBusy, onJudge, onSkip, ...steps }: TaskProps) {
+export function Task(props: TaskProps) {
+  const { item, image, imageError, classes, point, hasKeys, isBusy, isResumed, onJudge, onSkip, ...steps } = props;
   const { t, i18n } = useTranslation();
   const { prediction, reason } = item;
   const hasBoxes = Array.isArray(prediction.result.detections);
@@ -74,8 +77,8 @@ export function Task({ item, image, imageError, classes, point, hasKeys, isBusy,
     // Who has come here by the menu, or has just judged, goes on with this picture. After a fresh load nothing has the
     // focus: Tab then begins at the page's top, and the keys work all the same.
     const { activeElement } = document;
-    const isIdle = activeElement === document.body && !hasActed();
-    if (!isIdle && (activeElement === document.body || activeElement?.closest('main'))) stage.current?.focus();
+    if (activeElement?.closest('main') || (isResumed && activeElement === document.body)) stage.current?.focus();
+    // eslint-disable-next-line react-hooks/exhaustive-deps -- when it comes, and not again
   }, []);
   const undo = isChanged ? () => setEdit(undone(edit)) : steps.onUndo;
   useJudgeKeys(hasKeys && !isBusy, classes, {
@@ -198,9 +201,4 @@ export function Task({ item, image, imageError, classes, point, hasKeys, isBusy,
       </div>
     </div>
   );
-}
-
-/** Whether the visitor has done anything on this page since it was loaded. */
-function hasActed(): boolean {
-  return navigator.userActivation.hasBeenActive;
 }

@@ -9,6 +9,7 @@ import { ProblemMessage } from '../../components/ProblemMessage';
 import { imageQuery, say, takeBack, type Item, type Label, type Prediction } from './items';
 import styles from './Label.module.css';
 import { Task, type Verdict } from './Task';
+import { useJudgeKeys } from './useJudgeKeys';
 
 interface WorkbenchProps {
   items: readonly Item[];
@@ -122,6 +123,7 @@ export function Workbench({ items, classes, point, hasKeys, onAgain }: Workbench
           point={point}
           hasKeys={hasKeys}
           isBusy={isBusy}
+          isResumed={steps.length > 0 || said !== ''}
           onJudge={judge}
           onSkip={skip}
           onUndo={last === undefined ? null : undo}
@@ -129,6 +131,7 @@ export function Workbench({ items, classes, point, hasKeys, onAgain }: Workbench
         />
       ) : (
         <div ref={end} tabIndex={-1}>
+          <EndKeys isOn={hasKeys && !isBusy} onUndo={last === undefined ? null : undo} />
           <EmptyState
             icon="check"
             title={t('label.done_title')}
@@ -148,6 +151,14 @@ export function Workbench({ items, classes, point, hasKeys, onAgain }: Workbench
       )}
     </>
   );
+}
+
+const NO_CLASSES: readonly string[] = [];
+
+/** Behind the last picture the last step can be undone by its key as well. */
+function EndKeys({ isOn, onUndo }: { isOn: boolean; onUndo: (() => void) | null }) {
+  useJudgeKeys(isOn, NO_CLASSES, { onUndo });
+  return null;
 }
 
 /** The item with what is said of it by now. */

@@ -2,16 +2,16 @@ import { useEffect } from 'react';
 
 import { isInPanel, isPressable, isTyping, numberKeys } from './keys';
 
-/** What keys do; null where it cannot be done now. */
+/** What keys do; null or missing where it cannot be done now. */
 interface JudgeActions {
-  onClass: (name: string) => void;
-  onAccept: () => void;
-  onWrong: () => void;
-  onSkip: () => void;
+  onClass?: (name: string) => void;
+  onAccept?: () => void;
+  onWrong?: () => void;
+  onSkip?: () => void;
   onUndo: (() => void) | null;
   /** Of the selected box. */
-  onRemove: (() => void) | null;
-  onDeselect: (() => void) | null;
+  onRemove?: (() => void) | null;
+  onDeselect?: (() => void) | null;
 }
 
 /**
@@ -28,7 +28,7 @@ export function useJudgeKeys(isOn: boolean, classes: readonly string[], does: Ju
       const isUndo = (event.ctrlKey || event.metaKey) && event.key === 'z';
       if ((event.ctrlKey || event.metaKey) && !isUndo) return;
       const named = keys.get(event.key);
-      const actions: Record<string, (() => void) | null> = {
+      const actions: Record<string, (() => void) | null | undefined> = {
         s: does.onSkip,
         u: does.onUndo,
         w: does.onWrong,
@@ -38,7 +38,7 @@ export function useJudgeKeys(isOn: boolean, classes: readonly string[], does: Ju
         Backspace: does.onRemove,
         Escape: does.onDeselect,
       };
-      const action = isUndo ? does.onUndo : named === undefined ? actions[event.key] : () => does.onClass(named);
+      const action = isUndo ? does.onUndo : named === undefined ? actions[event.key] : () => does.onClass?.(named);
       if (!action) return;
       event.preventDefault();
       event.stopPropagation();
