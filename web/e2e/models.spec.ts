@@ -161,7 +161,7 @@ test('axe finds nothing in "Models", and nothing is cut off', async ({ page }) =
     await page.emulateMedia({ colorScheme });
     await page.setViewportSize({ width, height: width === 320 ? 640 : 900 });
     await open(page);
-    await page.getByText('What the gate looked at').first().click();
+    await page.getByText('What was checked').first().click();
     await page.getByRole('button', { name: 'Report and model card Version 3' }).click();
     for (const part of ['Numbers', 'Right and wrong', 'Worst images', 'Model card']) {
       await page.getByRole('radio', { name: part }).click();
