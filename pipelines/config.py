@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
 import sys
 from pathlib import Path
 
 import yaml
 
+from pipelines.composed import by_experiment, changed_lines, record
 from pipelines.stage import guarded
 from visionloop.config import PARAMS, compose, to_yaml, validate
 from visionloop.core.errors import ConfigError
@@ -22,14 +21,16 @@ def main() -> None:
     """Write params.yaml if conf/ says something else, and show what changed."""
     path = Path(PARAMS)
     old = path.read_text() if path.exists() else ""
-    if "DVC_EXP_NAME" in os.environ:
+    if by_experiment():
         values = yaml.safe_load(old)
-        validate(values, root=Path.cwd(), where=str(path))
+        validate(values, root=Path.cwd(), where=str(path), generated=True)
         line = "composed by dvc exp run"
     else:
         values = compose(Path("conf"))
         validate(values, root=Path.cwd(), where="conf")
-        line = _rewrite(path, old, to_yaml(values))
+        new = to_yaml(values)
+        line = _rewrite(path, old, new)
+        record(new)
         if old and "DVC_ROOT" in os.environ and yaml.safe_load(old).get("tasks") != values["tasks"]:
             raise ConfigError(
                 "the list of tasks in conf/ has changed",
@@ -45,12 +46,7 @@ def _rewrite(path: Path, old: str, new: str) -> str:
     if new == old:
         return "params.yaml is up to date"
     write_text(path, new)
-    changes = difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=0)
-    lines = [line for line in changes if line[:2] not in ("--", "++", "@@")]
-    # What follows a scheme may be a password or a token, and this is printed where logs are kept.
-    lines = [re.sub(r"(\w+://)\S+", r"\1***", line) for line in lines]
-    shown = lines if len(lines) <= 40 else [f"{len(lines)} lines"]
-    return "params.yaml recomposed from conf/\n" + "\n".join(f"  {line}" for line in shown)
+    return "params.yaml recomposed from conf/\n" + "\n".join(f"  {line}" for line in changed_lines(old, new))
 
 
 if __name__ == "__main__":

@@ -10,11 +10,18 @@ from visionloop.config import Config
 
 def stage(config: Config) -> str:
     """Prepare the selected task's dataset."""
-    from visionloop.data.prepare import prepare
+    from visionloop.data.prepare import FINDINGS, prepare
 
     block = config.selected
     result = prepare(block.data, block.task.requirements, config.build("dataset"), root=config.root)
-    return result.summary()
+    line = result.summary()
+    if result.findings:
+        listed, report = (
+            path.relative_to(config.root)
+            for path in (config.build("dataset", FINDINGS), config.build("explore", "report.html"))
+        )
+        line += f"\n  all of them in {listed}; with pictures in {report}, which the stage explore makes"
+    return line
 
 
 if __name__ == "__main__":

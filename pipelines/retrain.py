@@ -185,7 +185,7 @@ def _dry_run(loops: Sequence[Loop], *, force: bool, as_json: bool) -> None:
         print(f"{loop.task}: {'would retrain' if decision.runs else 'would not retrain'}: {decision.line}")
         for signal in decision.signals:
             print(f"  {signal.name:<9} {'asks' if signal.fired else '-':<5} {signal.text}")
-        print(f"  {'labels':<9} {collected.summary()}")
+        print(f"  {'feedback':<9} {collected.summary()}")
         if trial is not None:
             print(f"  {'canary':<9} version {trial.version} {_WOULD[trial.outcome]}: {trial.text}")
         for key, text in collected.suspicious.items():

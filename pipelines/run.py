@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 
 from pipelines import evaluate, explore, export, prepare, register, train
-from pipelines.stage import Stage, run
+from pipelines.stage import Stage, run, show
 from visionloop.config import Config
 
 STAGES: dict[str, Stage] = {
@@ -30,7 +30,7 @@ def run_stages(config: Config, stages: Mapping[str, Stage]) -> str:
         started = time.perf_counter()
         line = work(config)
         if name != "register":
-            print(f"{name}@{config.general.task}: {line} ({time.perf_counter() - started:.1f} s)", flush=True)
+            show(f"{name}@{config.general.task}", line, time.perf_counter() - started)
     return line
 
 

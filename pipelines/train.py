@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from pipelines.stage import run
+from pipelines.stage import run, typed_command
 from visionloop.config import Config
 
 
@@ -30,7 +30,14 @@ def stage(config: Config) -> str:
         key=plan.key(dataset),
         dataset=dataset.info,
     ) as logger:
-        result = fit(plan, dataset, config.build("model"), resume_dir=config.build("resume"), loggers=[logger])
+        result = fit(
+            plan,
+            dataset,
+            config.build("model"),
+            resume_dir=config.build("resume"),
+            loggers=[logger],
+            command=typed_command(),
+        )
     config.reports().mkdir(parents=True, exist_ok=True)
     for name in (HISTORY, CURVES):
         shutil.copy(result.folder / name, config.reports(name))

@@ -73,6 +73,10 @@ def test_a_composed_file_is_read_without_conf(tmp_path: Path) -> None:
     assert config.build("bundle") == tmp_path / "build/detection/bundle"
     with pytest.raises(ConfigError, match=r"override 'training\.max_epochs=3' beside params\.yaml"):
         load_config(["training.max_epochs=3"], root=tmp_path, params=tmp_path / "params.yaml")
+    path = tmp_path / "params.yaml"
+    path.write_text(path.read_text().replace("max_epochs: ", "max_epochs: many # "))
+    with pytest.raises(ConfigError, match=r"must be a valid integer(.|\n)*run `python -m pipelines\.config`"):
+        load_config(root=tmp_path, params=path)
 
 
 def test_no_project_here(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from visionloop.serving.client import ApiError, Client
 
 _SWAP_S = 15.0
 """How long a new pointer may take to be what answers; the service looks every second."""
-_PER_SECOND = 10.0
+_PER_SECOND = 6.0
 """Requests while models are trained and swapped."""
 
 

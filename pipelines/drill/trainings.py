@@ -35,10 +35,11 @@ class Trainings:
         self._pool = ThreadPoolExecutor(len(subjects))
         # Side by side, trainings of several threads would wait for each other's.
         self._threads = f"training.threads={max(1, usable_cores() // len(subjects))}"
+        self._first: list[Future[None]] = []
         for subject in subjects:
             subject.write_source(workspace.root / "data" / subject.task)
             timeline.note("start", "training the first model", task=subject.task)
-        self._first = [self._pool.submit(self._train, subject) for subject in subjects]
+            self._first.append(self._pool.submit(self._train, subject))
         # The latest first: it is the longest.
         self._bad = [self._pool.submit(self._spoil, subject) for subject in reversed(subjects) if bad]
 

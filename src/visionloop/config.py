@@ -138,7 +138,7 @@ def load_config(overrides: Sequence[str] = (), *, root: Path | None = None, para
     """
     root = root or Path.cwd()
     values = read_params(params, overrides) if params is not None else compose(root / "conf", overrides)
-    return validate(values, root=root, where=str(params or root / "conf"))
+    return validate(values, root=root, where=str(params or root / "conf"), generated=params is not None)
 
 
 def read_params(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
@@ -234,8 +234,14 @@ def _qualify(word: str, task: str, folder: Path) -> str:
     return f"{prefix}{key}{rest}"
 
 
-def validate(values: Mapping[str, Any], *, root: Path, where: str) -> Config:
+def validate(values: Mapping[str, Any], *, root: Path, where: str, generated: bool = False) -> Config:
     """Plain values into a `Config`.
+
+    Args:
+        values: As YAML gives them.
+        root: The project's folder.
+        where: The file or folder the values come from, for the error.
+        generated: Whether that is a params.yaml composed from conf/, for the error.
 
     Raises:
         ConfigError: every problem at once.
@@ -254,7 +260,7 @@ def validate(values: Mapping[str, Any], *, root: Path, where: str) -> Config:
             if name not in blocks:
                 problems.append(f"{key}: {name!r} has no block; {near_matches(name, blocks)}")
     if problems or general is None:
-        raise settings_error(list(dict.fromkeys(problems)), where=where)
+        raise settings_error(list(dict.fromkeys(problems)), where=where, generated=generated)
     return Config(root=root, general=general, blocks=configs, values=dict(values))
 
 

@@ -123,6 +123,18 @@ def test_refusals_name_code_and_place(picture: Image.Image) -> None:
         assert caught.value.where == "folder/a.jpg"
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP"])
+def test_a_file_that_is_cut_before_its_picture_is_named_damaged(kind: str) -> None:
+    """A camera's small JPEG has hundreds of bytes of tables before its size."""
+    whole = encode(Image.new("RGB", (102, 101), "red"), kind)
+    for length in (12, 15, 20):
+        with pytest.raises(ImageError, match="damaged") as caught:
+            decode_image(whole[:length], where="cut")
+        assert caught.value.code == "truncated"
+    with pytest.raises(ImageError, match="not an image in an accepted format"):
+        decode_image(b"BMW and other makes of car", where="notes.jpg")
+
+
 def test_gif_is_not_accepted_under_another_name(picture: Image.Image) -> None:
     with pytest.raises(ImageError, match="not an image in an accepted format"):
         decode_image(encode(picture, "GIF"), where="really_a_gif.jpg")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 import yaml
 
 from pipelines.digits import dvc_hash
+from pipelines.stage import run
 from tests.data.test_overlay import image, picture
 from tests.e2e.workspace import call
+from visionloop.config import Config
 from visionloop.data.overlay import write_overlay
 from visionloop.retraining.steps import pin_by_dvc
 
@@ -100,3 +103,47 @@ def test_an_unreachable_mlflow_server(project: Path) -> None:
     assert output.startswith("error: ")
     assert "127.0.0.1:9" in output
     assert "epoch" not in output
+
+
+def test_a_refused_experiment_leaves_nothing_to_the_next_repro(project: Path) -> None:
+    """`dvc exp run -S` writes params.yaml before it finds the workspace busy."""
+    params, before = project / "params.yaml", (project / "params.yaml").read_text()
+    call(project, "dvc", "repro", "config")
+    owner = {"pid": os.getpid(), "cmd": "dvc repro"}
+    (project / ".dvc/tmp/rwlock").write_text(json.dumps({"write": {str(project / "build/config.ok"): owner}}))
+    change = "classification.training.learning_rate=abc"
+    assert "is busy" in call(project, "dvc", "exp", "run", "-S", change, "config", expect=255)
+    assert "learning_rate: abc" in params.read_text()
+    (project / ".dvc/tmp/rwlock").unlink()
+    output = call(project, "dvc", "repro", "config")
+    assert "learning_rate: abc" in output
+    assert params.read_text() == before
+
+
+def test_no_stage_works_with_another_runs_settings(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As an experiment leaves params.yaml that is interrupted behind the stage `config`."""
+    monkeypatch.chdir(project)
+    worked: list[str] = []
+
+    def stage(config: Config) -> str:
+        worked.append(config.general.task)
+        return ""
+
+    def status() -> int:
+        return run(stage, name="train", argv=["--params", "params.yaml"])
+
+    params, before = project / "params.yaml", (project / "params.yaml").read_text()
+    assert status() == 0
+    params.write_text(before.replace("batch_size: 8", "batch_size: 16"))
+    try:
+        assert status() == 1
+        error = capsys.readouterr().err
+        assert "batch_size: 16" in error
+        assert "python -m pipelines.config" in error
+        monkeypatch.setenv("DVC_EXP_NAME", "wild-oats")
+        assert status() == 0
+    finally:
+        params.write_text(before)
+    assert len(worked) == 2

@@ -245,6 +245,7 @@ def test_few_judged_answers_are_taken_as_they_are() -> None:
     assert feedback_accuracy(Counts(), said) == found  # the answers themselves are gone
 
 
+@on_both
 def test_endings_of_all_workers_are_one_sum_by_the_minute(store: PredictionStore) -> None:
     minute = int(MINUTES[-2].timestamp()) // 60
     one = {Ending(minute, 200, ""): 5, Ending(minute, 503, "overloaded"): 1, Ending(minute - 3, 415, "bad"): 2}
@@ -257,6 +258,7 @@ def test_endings_of_all_workers_are_one_sum_by_the_minute(store: PredictionStore
     assert [part.total for part in endings(*store.database, DAY)][-1] == 11
 
 
+@on_both
 def test_endings_older_than_any_range_are_forgotten(store: PredictionStore) -> None:
     minute, later = int(NOW.timestamp()) // 60, timedelta(days=41)
     around = [NOW - HOUR, NOW + HOUR]

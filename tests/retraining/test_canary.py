@@ -111,10 +111,15 @@ def test_with_answers_and_time_it_becomes_the_champion(project: Project, monkeyp
     assert look(project, NOW + 26 * HOUR, settings=enough) is None
 
     audit = [json.loads(line) for line in (project.root / "mlruns/audit.jsonl").read_text().splitlines()]
-    assert [(line["to_version"], line["who"]) for line in audit] == [("1", "ann"), ("2", "ann (canary)")]
-    assert audit[1]["why"].startswith("12 answers in 24.0 h as canary without a failed check, ")
-    assert "12 judged answers, 12 of the champion's" in audit[1]["why"]
-    assert "the gate's verdict: promote" in audit[1]["why"]
+    assert [(line["action"], line["to_version"]) for line in audit] == [
+        ("promote", "1"),
+        ("canary", "2"),
+        ("promote", "2"),
+    ]
+    assert audit[2]["who"] == "ann (canary)"
+    assert audit[2]["why"].startswith("12 answers in 24.0 h as canary without a failed check, ")
+    assert "12 judged answers, 12 of the champion's" in audit[2]["why"]
+    assert "the gate's verdict: promote" in audit[2]["why"]
 
     # What a person took back does not come back by itself.
     rollback(project.settings, project.root, MODEL, who="ann", why="complaints", now=NOW)

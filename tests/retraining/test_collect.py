@@ -71,6 +71,15 @@ def test_confirmed_and_corrected_answers_become_labels_and_wrong_ones_do_not() -
     assert labels == {sha("a"): one("7"), sha("b"): one("3")}
     assert (found.added, found.num_unlabelled) == (2, 1)
     assert held(found) == {sha("lost"): "no_image", sha("d"): "unknown_class"}
+    assert found.summary().endswith("held back: 1 no_image, 1 unknown_class; only called wrong: 1")
+
+
+def test_what_is_said_of_the_dataset_s_own_images_is_counted_and_changes_nothing() -> None:
+    known = {sha("a"): one("7"), sha("b"): one("7")}
+    found = gather([word("a", "7"), word("b", "3"), word("c", "1")], known=known)
+    assert [item.sha256 for item in found.images] == [sha("c")]
+    assert (found.num_known, found.num_denied) == (2, 1)
+    assert found.summary().endswith("on the dataset's own images: 2 (1 described differently)")
 
 
 def test_the_same_feedback_again_changes_nothing() -> None:

@@ -132,8 +132,10 @@ def test_from_a_verdict_to_the_service_and_back(project: Project, monkeypatch: p
     for _ in range(2):
         assert (job.promote().outcome, serving(project)) == ("promoted", "2")
     audit = [json.loads(line) for line in (project.root / "mlruns/audit.jsonl").read_text().splitlines()]
-    assert [(line["to_version"], line["who"]) for line in audit] == [("1", "pipeline"), ("2", "ann (retraining)")]
-    assert audit[1]["why"].startswith("retraining r127.5: promote")
+    assert [(line["action"], line["to_version"], line["who"]) for line in audit] == [
+        ("promote", "1", "pipeline"), ("canary", "2", "ann (retraining)"), ("promote", "2", "ann (retraining)"),
+    ]  # fmt: skip
+    assert audit[-1]["why"].startswith("retraining r127.5: promote")
     assert job.judge().outcome == "unchanged"
 
     # What is worse on recent images is registered, and stays there.
@@ -205,7 +207,7 @@ def collected(tmp_path: Path) -> tuple[Run, Collected, Callable[[str], Path | No
     held = Held(image="f" * 64, reason="conflict", text=text, keys=("ann", "bob"), predictions=("p",))
     found = Collected(
         images=(image,), added=1, changed=0, withdrawn=(), held=(held,), suspicious={}, num_words=3, num_unlabelled=0,
-        num_known=0, suspects=(SuspectKey(key="eve", since=NOW, kind="burst"),),
+        num_known=0, num_denied=0, suspects=(SuspectKey(key="eve", since=NOW, kind="burst"),),
     )  # fmt: skip
     state = RunState(run="r", task="t", status="running", reasons=(), who="ann", started_at=NOW, steps=())
     (tmp_path / "run").mkdir()

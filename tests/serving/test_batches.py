@@ -31,7 +31,7 @@ from visionloop.monitoring.settings import StoreSettings
 from visionloop.serving import front
 from visionloop.serving.api import Api
 from visionloop.serving.client import ApiError, Client
-from visionloop.serving.models import LiveModel
+from visionloop.serving.live import LiveModel
 from visionloop.serving.problems import Problem
 from visionloop.serving.settings import BatchingSettings, BatchJobSettings, ServingSettings, UploadSettings
 

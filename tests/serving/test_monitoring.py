@@ -18,6 +18,7 @@ from visionloop.monitoring.drift.summary import FOLDER
 from visionloop.monitoring.history.suspects import SuspectKey, write_suspects
 from visionloop.serving import schema_monitoring as schema
 from visionloop.serving.schema import Shape
+from visionloop.serving.schema_drift import DriftAnswer
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,7 @@ def test_a_canary_is_compared_with_the_champion_though_it_has_not_answered(
 
 
 def test_drift_is_what_the_check_left(service: Service) -> None:
-    found = ask(service, "drift", schema.DriftAnswer, task="classification").report
+    found = ask(service, "drift", DriftAnswer, task="classification").report
     assert (found.alarm, found.severity, found.status, found.is_champion) == (True, "critical", "critical", True)
     assert [window.status for window in found.windows] == ["ok", "drift", "critical", "insufficient_data"]
     assert (found.latest, found.windows[0].accuracy.value, found.accuracy.status) == (2, 0.93, "not_valid")
@@ -120,13 +121,13 @@ def test_drift_is_what_the_check_left(service: Service) -> None:
 
 def test_drift_that_was_not_checked_or_cannot_be_read_is_said(service: Service) -> None:
     path = service.root / FOLDER / "detection.json"
-    assert ask(service, "drift", schema.DriftAnswer, task="detection").report is None
+    assert ask(service, "drift", DriftAnswer, task="detection").report is None
     path.write_text("{")
-    found = ask(service, "drift", schema.DriftAnswer, task="detection")
+    found = ask(service, "drift", DriftAnswer, task="detection")
     assert found.report is None
     assert found.problem.startswith("the drift check's result cannot be read")
     path.unlink()
-    assert ask(service, "drift", schema.DriftAnswer, task="../classification").report is None
+    assert ask(service, "drift", DriftAnswer, task="../classification").report is None
 
 
 def test_alerts_come_with_their_state(service: Service) -> None:
@@ -208,6 +209,6 @@ def test_without_a_store_the_rest_is_still_told(service: Service, monkeypatch: p
     monkeypatch.setattr(service.api._memory, "store", None)
     for path in ("summary?task=classification", "comparison?task=classification", "alerts", "requests"):
         assert service.client.get(f"/v1/monitoring/{path}").json()["code"] == "store_off"
-    drift = ask(service, "drift", schema.DriftAnswer, task="classification").report
+    drift = ask(service, "drift", DriftAnswer, task="classification").report
     assert [image.has_image for image in drift.newest] == [False] * 3
     ask(service, "service", schema.ServiceAnswer)

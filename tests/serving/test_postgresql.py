@@ -96,6 +96,7 @@ def test_what_the_page_watches_is_counted(service: Service) -> None:
         "drift", "latency", "disk",
     ]  # fmt: skip
     assert ask(service, "GET", "/v1/monitoring/drift", params=of_task)["report"]["alarm"]
+    assert ask(service, "GET", "/v1/monitoring/requests", params={"range": "week"})["requests"] > HOURS
 
 
 def test_the_commands_work_on_it(service: Service, bundles: dict[str, Path], run: Any) -> None:

@@ -1,19 +1,24 @@
 from __future__ import annotations
 
 import csv
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import CSVLogger
 from safetensors.torch import load_file
 
 from tests.contract import tiny_plan
 from visionloop.core.errors import DataError
 from visionloop.data.samples import Dataset
 from visionloop.task import task_names
-from visionloop.training.fit import fit, load_trained
+from visionloop.training.fit import TrainingInterrupted, fit, load_trained
 from visionloop.training.module import learning_rate_factor
 from visionloop.training.settings import TrainingSettings
 
@@ -51,48 +56,116 @@ import sys
 from pathlib import Path
 import torch
 from tests.contract import tiny_plan
-from visionloop.core.errors import VisionloopError
+from pipelines.stage import guarded, typed_command
 from visionloop.data.samples import Dataset
 from visionloop.training.callbacks import History
 from visionloop.training.fit import fit
 torch.set_num_threads(1)
 root = Path(sys.argv[1])
 if sys.argv[4:]:
-    # Ctrl-C in the middle, whatever the machine's speed.
-    # A shell's background jobs ignore the signal, and pass that on.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # In the middle, whatever the machine's speed.
     row_written = History.on_train_epoch_end
     def interrupt(self, trainer, module):
         row_written(self, trainer, module)
-        if trainer.current_epoch == 4:
-            os.kill(os.getpid(), signal.SIGINT)
+        if trainer.current_epoch == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
     History.on_train_epoch_end = interrupt
-try:
-    fit(tiny_plan("classification", max_epochs=int(sys.argv[2])), Dataset.open(Path(sys.argv[3])),
-        root / "model", resume_dir=root / "resume")
-except VisionloopError as error:
-    sys.exit(f"{type(error).__name__}: {error}")
+def work():
+    fit(tiny_plan("classification", max_epochs=int(sys.argv[2]), validate_every=2), Dataset.open(Path(sys.argv[3])),
+        root / "model", resume_dir=root / "resume", command=typed_command())
+sys.exit(guarded(work))
 """
 
 
-def test_ctrl_c_is_clean_and_the_same_command_continues_exactly(folder_dataset: Dataset, tmp_path: Path) -> None:
-    """An interrupted training ends with the very weights of one that was not."""
-    epochs = "12"
+def test_an_interruption_is_clean_and_the_same_command_continues_exactly(
+    folder_dataset: Dataset, tmp_path: Path
+) -> None:
+    """An interrupted training ends with the very weights of one that was not.
+
+    It goes on after the last whole epoch, also after one that was not validated. SIGTERM is Ctrl-C to it.
+    """
+    epochs = "8"
     command = [sys.executable, "-c", _SCRIPT, str(tmp_path / "a"), epochs, str(folder_dataset.root)]
     process = subprocess.run([*command, "interrupt"], stderr=subprocess.PIPE, text=True, timeout=120)
     stderr = process.stderr
-    assert process.returncode == 1
-    assert "TrainingInterrupted: interrupted in epoch" in stderr
-    assert "run the same command again: it continues after epoch" in stderr
+    assert process.returncode == 130
+    assert "error: interrupted in epoch 6" in stderr
+    assert f"to do:    run `{Path(sys.executable).name} -c " in stderr
+    assert "again: it continues after epoch 5" in stderr
     assert "Traceback" not in stderr
     assert not (tmp_path / "a/model").exists()
     again = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=120, check=True)
-    assert f"epoch  1/{epochs}" not in again.stderr
-    plan = tiny_plan("classification", max_epochs=int(epochs))
+    assert again.stderr.startswith("continuing after epoch 5\nepoch 6/8")
+    plan = tiny_plan("classification", max_epochs=int(epochs), validate_every=2)
     whole = fit(plan, folder_dataset, tmp_path / "b", resume_dir=tmp_path / "rb")
     resumed = load_file(tmp_path / "a/model/weights.safetensors")
     for key, value in load_file(whole.folder / "weights.safetensors").items():
         assert torch.equal(resumed[key], value)
+
+
+class _Stop(pl.Callback):
+    """Ends a training as Ctrl-C does, when an epoch begins."""
+
+    def __init__(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.current_epoch == self._epoch:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Lets trainings end at the start of an epoch, counted from 0."""
+    trainer = pl.Trainer
+
+    def stop(epoch: int) -> None:
+        def stopping(*args: Any, **kwargs: Any) -> pl.Trainer:
+            return trainer(*args, **kwargs | {"callbacks": [*kwargs["callbacks"], _Stop(epoch)]})
+
+        monkeypatch.setattr(pl, "Trainer", stopping)
+
+    return stop
+
+
+def test_another_training_leaves_the_unfinished_one_until_it_has_a_checkpoint(
+    folder_dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str], stop_at: Callable[[int], None]
+) -> None:
+    def train(**settings: Any) -> str:
+        with pytest.raises(TrainingInterrupted) as raised:
+            fit(tiny_plan("classification", **settings), folder_dataset, tmp_path / "m", resume_dir=tmp_path / "resume")
+        return raised.value.action + "\n" + capsys.readouterr().err
+
+    stop_at(1)
+    assert "continues after epoch 1" in train(max_epochs=3)
+    # Another one is interrupted before its first checkpoint: nothing is lost, and it is said why it started afresh.
+    stop_at(0)
+    said = train(max_epochs=4)
+    assert "starts from the beginning" in said
+    assert "not continued is a training interrupted after epoch 1: training.max_epochs was 3, is 4." in said
+    stop_at(2)
+    assert "continuing after epoch 1" in train(max_epochs=3)
+    # Now the other one has a checkpoint, and the first training's is gone.
+    assert "continues after epoch 2" in train(max_epochs=4)
+    stop_at(0)
+    said = train(max_epochs=3)
+    assert "interrupted after epoch 2: training.max_epochs was 4, is 3." in said
+
+
+def test_epochs_count_from_one_and_say_how_long_it_will_take(
+    folder_dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a terminal, with the bar and a logger whose number nobody asked for."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    logger = CSVLogger(tmp_path / "log")
+    fit(tiny_plan("classification"), folder_dataset, tmp_path / "m", resume_dir=tmp_path / "r", loggers=[logger])
+    out, err = capsys.readouterr()
+    assert re.search(r"epoch 1/2  loss .* s  about \d+ s left", err)
+    assert re.search(r"epoch 2/2  loss .* s$", err, re.MULTILINE)
+    assert "Epoch 2/2" in out + err
+    assert "Epoch 0" not in out + err
+    assert "v_num" not in out + err
 
 
 def test_classes_of_checkpoint_and_dataset_differ(datasets: dict[str, Dataset], tmp_path: Path) -> None:

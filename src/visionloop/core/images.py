@@ -157,6 +157,15 @@ def _open(data: bytes, where: str) -> Image.Image:
             action="replace the file by an intact copy or leave it out",
         ) from None
     except (UnidentifiedImageError, OSError, SyntaxError):
+        begun = _begins_as(data)
+        if begun:
+            raise ImageError(
+                f"the file begins as a {begun} and is cut off or damaged before its picture",
+                code="truncated",
+                where=where,
+                expected="a complete image file",
+                action="replace the file by an intact copy or leave it out",
+            ) from None
         raise ImageError(
             "the bytes are not an image in an accepted format",
             code="unsupported_format",
@@ -164,6 +173,18 @@ def _open(data: bytes, where: str) -> Image.Image:
             expected="one of " + ", ".join(FORMATS),
             action="convert the file to JPEG or PNG, or remove it",
         ) from None
+
+
+def _begins_as(data: bytes) -> str | None:
+    """The accepted format whose signature the bytes begin with; Pillow names a format only where the file opens."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "WEBP"
+    # Two letters are the beginning of many a text; the reserved bytes behind the length are zero.
+    return "BMP" if data.startswith(b"BM") and data[6:10] == bytes(4) else None
 
 
 def _ignore_pillows_warnings() -> None:

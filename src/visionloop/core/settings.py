@@ -69,15 +69,22 @@ def load_block(cls: type[S], path: Path, block: str) -> S:
     return parse_settings(cls, found or {}, where=str(path), prefix=block)
 
 
-def settings_error(problems: list[str], *, where: str) -> ConfigError:
-    """One error for all `problems` (lines such as `training.lr: must be greater than 0, found -1`)."""
+def settings_error(problems: list[str], *, where: str, generated: bool = False) -> ConfigError:
+    """One error for all `problems` (lines such as `training.lr: must be greater than 0, found -1`).
+
+    Args:
+        problems: The lines.
+        where: The file or command the values come from.
+        generated: Whether that is a params.yaml, which nobody should mend by hand.
+    """
     count = len(problems)
+    todo = "run `python -m pipelines.config`, which composes this file anew from conf/" if generated else ""
     noun = "setting is" if count == 1 else "settings are"
     return ConfigError(
         f"{count} {noun} wrong:\n" + "\n".join(f"  - {line}" for line in problems),
         where=where,
         expected="the keys, types and ranges of docs/configuration.md",
-        action="correct the keys above; nothing has been run or written",
+        action=todo or "correct the keys above; nothing has been run or written",
     )
 
 

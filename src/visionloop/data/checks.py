@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from visionloop.core.errors import DataError, ImageError
 from visionloop.data.findings import Finding, count_rules, sorted_findings
@@ -25,6 +25,7 @@ _IMAGE_RULES = (
     "missing_image",
     "missing_annotation",
     "bad_annotation",
+    "no_sound_object",
     "size_mismatch",
     "duplicate_id",
     "unknown_split",
@@ -92,7 +93,8 @@ def check_record(
         settings: How far a box may leave the image.
 
     Returns:
-        The good objects, or None when the image must be kept out; and what was found.
+        The good objects, or None when the image must be kept out, as where it has objects and none is good; and
+        what was found.
     """
     if record.declared_size is not None and record.declared_size != size:
         return None, [_size_mismatch(record, size)]
@@ -106,6 +108,11 @@ def check_record(
             objects.append(good)
         if finding is not None:
             findings.append(finding)
+    num_found = len(record.objects) + record.num_broken
+    if num_found and not objects:
+        # Left in, it would teach that what can be seen there is background.
+        findings = [replace(finding, action="kept out, and the image with it") for finding in findings]
+        return None, [*findings, _no_sound_object(record, num_found)]
     return objects, findings
 
 
@@ -166,6 +173,17 @@ def _size_mismatch(record: Record, size: tuple[int, int]) -> Finding:
         found=f"the annotation was made for {declared[0]} x {declared[1]} pixels{turned}",
         expected=f"the size of {record.member}, {size[0]} x {size[1]} pixels",
         action="kept out: its boxes cannot be trusted; annotate the image as it is",
+    )
+
+
+def _no_sound_object(record: Record, num_found: int) -> Finding:
+    return Finding(
+        rule="no_sound_object",
+        severity="error",
+        file=record.member,
+        found="its only object cannot be used" if num_found == 1 else f"none of its {num_found} objects can be used",
+        expected="at least one sound object, or an annotation without any for a background image",
+        action=f"kept out; mend {record.annotation or 'its annotation'}",
     )
 
 

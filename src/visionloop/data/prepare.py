@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from visionloop import __version__
 from visionloop.core import files
@@ -32,6 +32,9 @@ Progress = Callable[..., Iterator[Record]]
 
 _MAX_ID = 120
 
+_SHOWN = 3
+"""Findings, and ignored files, that are named in the summary."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrepareResult:
@@ -40,17 +43,27 @@ class PrepareResult:
     Attributes:
         dataset: The dataset, opened.
         findings: Every defect of the source, gravest first; the same as in `findings.csv`.
+        ignored: Names of the source's files that are no part of its layout.
     """
 
     dataset: Dataset
     findings: list[Finding]
+    ignored: tuple[str, ...] = ()
 
     def summary(self) -> str:
-        """One line: counts by split, classes, findings by rule."""
+        """Counts by split, classes, findings by rule, in a line; then the gravest findings, and where all are."""
         info = self.dataset.info
         splits = ", ".join(f"{info.split_counts.get(split, 0):,} {split}" for split in SPLITS)
         found = ", ".join(f"{count} {rule}" for rule, count in count_rules(self.findings).items()) or "none"
-        return f"{info.name}: {splits}, {len(info.classes)} classes; findings: {found}"
+        line = f"{info.name}: {splits}, {len(info.classes)} classes; findings: {found}"
+        if self.ignored:
+            names = ", ".join(PurePosixPath(name).name for name in self.ignored[:_SHOWN])
+            more = ", ..." if len(self.ignored) > _SHOWN else ""
+            line += f"; ignored: {len(self.ignored)} other file{'s' * (len(self.ignored) > 1)} ({names}{more})"
+        lines = [f"  {finding}" for finding in self.findings[:_SHOWN]]
+        if len(self.findings) > _SHOWN:
+            lines.append(f"  and {len(self.findings) - _SHOWN:,} more")
+        return "\n".join([line, *lines])
 
 
 @dataclass(slots=True, kw_only=True)
@@ -103,7 +116,7 @@ def prepare(
             info, findings = _prepare(settings, requirements, source, overlay, folder, progress)
     finally:
         source.close()
-    return PrepareResult(dataset=Dataset(out_dir, info), findings=findings)
+    return PrepareResult(dataset=Dataset(out_dir, info), findings=findings, ignored=source.ignored)
 
 
 def prepare_recent(

@@ -31,8 +31,9 @@ class CheckSettings(Settings):
     """What is tolerated in a source."""
 
     max_unreadable_fraction: float = Field(default=0.01, ge=0, le=1)
-    """Largest share of unusable images (unreadable, or without sound annotation), and of unusable objects,
-    that is left out and listed; more stops. Rounded up to whole images: of 60, 1% is one."""
+    """Largest share of unusable images (unreadable, without sound annotation, or with objects of which none is sound,
+    for such an image is no background), and of unusable objects, that is left out and listed; more stops. Rounded up
+    to whole images: of 60, 1% is one."""
     box_tolerance_px: float = Field(default=2.0, ge=0, le=100)
     """A box that sticks out of its image by at most this is clipped without a warning."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,8 +13,9 @@ from visionloop.artifact.bundle import Bundle
 from visionloop.artifact.deployment import Canary, Deployment, Lineup, Variant
 from visionloop.core import files
 from visionloop.core.errors import RegistryError
+from visionloop.registry.audit import ChampionChange, append_audit
 from visionloop.registry.connection import Connection, connect, registry_errors
-from visionloop.registry.lookup import CHALLENGER, CHAMPION, aliases_of, fetch_folder, resolve
+from visionloop.registry.lookup import CHALLENGER, CHAMPION, aliases_of, fetch_folder, resolve, utc_text, verdict_in
 from visionloop.registry.settings import RegistrySettings
 
 DEPLOYED = "deployed"
@@ -82,7 +84,10 @@ def deploy(
     *,
     role: Literal["champion", "canary", "shadow"],
     share: float = 0.0,
+    who: str = "",
+    why: str = "by hand",
     now: datetime | None = None,
+    force: bool = False,
 ) -> Lineup:
     """Let a version serve.
 
@@ -93,11 +98,14 @@ def deploy(
         version: An alias or a version; by default the champion, or for canary and shadow the challenger.
         role: `champion` switches the task to this model's champion; the others serve beside the champion.
         share: A canary's share of the sessions, in [0, 1].
+        who: User that does it, for the audit of canaries.
+        why: Reason, for the audit of canaries.
         now: When a canary begins; by default the clock's time.
+        force: Let a canary answer people although the gate refused it.
 
     Raises:
         RegistryError: no such version; a champion that the registry does not call so; a canary or shadow of a
-            model whose champion does not serve.
+            model whose champion does not serve; a canary that the gate refused.
     """
     connection = connect(settings, root)
     with registry_errors(connection.where):
@@ -118,11 +126,29 @@ def deploy(
                 expected=f"the champion, version {aliases.get(CHAMPION, 'none')}",
                 action=f"visionloop promote {model} {item.version}, which also deploys it",
             )
+        verdict = verdict_in(item.tags)
+        refused = role == "canary" and share > 0 and verdict is not None and verdict.decision == "refuse"
+        if verdict is not None and refused and not force:
+            # It would answer people. One that lacks evidence, or was not judged, may: that is how evidence comes.
+            raise RegistryError(
+                f"the gate says: {verdict.summary}",
+                where=f"model {model}, version {item.version}",
+                expected="a canary that the gate has not refused",
+                action="train a better model, try it unseen by --shadow, or add --force; the audit says so",
+            )
         variant = stage(connection, settings, root, item)
     if role == "champion":
         point_to_champion(settings, root, variant, switch=True)
         return _lineup(settings, root, model)
-    return _beside(settings, root, variant, role, share, now or datetime.now(UTC))
+    moment = now or datetime.now(UTC)
+    found = _beside(settings, root, variant, role, share, moment)
+    if role == "canary" and share > 0:
+        change = ChampionChange(
+            when=utc_text(moment), who=who or getpass.getuser(), action="canary", model=model,
+            from_version=found.champion.version, to_version=variant.version, why=f"{share:.0%}: {why}", forced=refused,
+        )  # fmt: skip
+        append_audit(root / settings.audit, change)
+    return found
 
 
 def withdraw(settings: RegistrySettings, root: Path, model: str) -> Lineup:

@@ -256,7 +256,10 @@ def promote_run(
         line = f"approved; visionloop promote {model} {version}"
         return StepResult(line=line, values=registered, outcome="approved")
     if settings.promotion == "canary" and current is not None:
-        deploy(registry, root, model, version, role="canary", share=settings.canary_share, now=now)
+        deploy(
+            registry, root, model, version, role="canary", share=settings.canary_share,
+            who=f"{run.state.who} (retraining)", why=f"retraining {run.state.run}: {verdict.summary}", now=now,
+        )  # fmt: skip
         line = f"{model} version {version} answers {settings.canary_share:.0%}; visionloop promote {model} {version}"
         return StepResult(line=line, values=registered, outcome="canary")
     try:

@@ -27,12 +27,14 @@ from visionloop.serving import custom_vision, label_studio, metrics
 from visionloop.serving.administration import Administration
 from visionloop.serving.answering import Answering
 from visionloop.serving.batches import MEDIA_TYPES, BatchJobs
+from visionloop.serving.bodies import BodyBudget
 from visionloop.serving.caller import caller_of
 from visionloop.serving.drift_gauges import DriftGauges
 from visionloop.serving.explain import Explainer
+from visionloop.serving.live import Job, LiveModel, parallel_batches
 from visionloop.serving.log import log_request
 from visionloop.serving.memory import Memory, store_problem
-from visionloop.serving.models import Fleet, Job, LiveLineup, LiveModel, parallel_batches, verbs
+from visionloop.serving.models import Fleet, LiveLineup, verbs
 from visionloop.serving.monitoring import Monitoring
 from visionloop.serving.openapi import openapi_document
 from visionloop.serving.options import OPTION_NAMES, PredictOptions, parse_options
@@ -74,6 +76,7 @@ class Api:
         self._settings, self._state = settings, state
         self._executor = ThreadPoolExecutor(parallel_batches(settings), thread_name_prefix="inference")
         pixels = PixelBudget(settings.upload.max_pixels_at_once)
+        self._bodies = BodyBudget(int(settings.upload.max_bodies_mb_at_once * 1e6))
         self.fleet = Fleet(settings, root, self._executor, pixels)
         # A thread of its own: an explanation takes as long as hundreds of predictions, which go on beside it.
         self._explainer = Explainer(self.fleet, settings)
@@ -164,6 +167,7 @@ class Api:
             self._route("/v1/predictions/{id}/image", review.image, "GET"),
             self._route("/v1/predictions/{id}/feedback", review.take_back, "DELETE"),
             self._route("/v1/queue", queue.answer, "GET"),
+            self._route("/v1/queue", queue.fill, "POST"),
             self._route("/v1/monitoring/summary", monitoring.summary, "GET"),
             self._route("/v1/monitoring/comparison", monitoring.comparison, "GET"),
             self._route("/v1/monitoring/drift", monitoring.drift, "GET"),
@@ -209,6 +213,7 @@ class Api:
         async def endpoint(request: Request) -> Response:
             started = time.perf_counter()
             request.scope.setdefault("state", {})["started"] = started
+            body = self._bodies.attach(request)
             problem: Problem | None = None
             try:
                 response = await handler(request)
@@ -224,6 +229,8 @@ class Api:
             except Exception:
                 _log.exception("request %s failed", caller_of(request).request_id)
                 problem = internal_error(f"{method} {path}")
+            finally:
+                body.give_back()
             if problem is not None:
                 metrics.REJECTIONS.labels(problem.code).inc()
                 response = refusal(problem)

@@ -10,10 +10,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import WeightAveraging
+from pytorch_lightning.callbacks import RichProgressBar, WeightAveraging
 from rich.console import Console
 
 from visionloop.core import files
+
+_RECENT = 4
+"""Epochs by which the time left is estimated."""
 
 
 class StepSeed(pl.Callback):
@@ -98,7 +101,35 @@ class History(pl.Callback):
         text = f"epoch {row['epoch']:>{width}.0f}/{max_epochs}  loss {row.get('train_loss', float('nan')):.4f}"
         if metric is not None:
             text += f"  {self._primary} {metric:.4f}"
-        self._console.print(f"{text}  {row['seconds']:.1f} s")
+        self._console.print(f"{text}  {row['seconds']:.1f} s{self._left(int(max_epochs - row['epoch']))}")
+
+    def _left(self, num_epochs: int) -> str:
+        """How long the epochs that remain will take, by the last few: some of them validate, some do not."""
+        if num_epochs <= 0:
+            return ""
+        recent = [row["seconds"] for row in self.rows[-_RECENT:]]
+        return f"  about {spoken_time(num_epochs * sum(recent) / len(recent))} left"
+
+
+class EpochBar(RichProgressBar):
+    """Lightning's bar over an epoch's batches; epochs count from 1, as everywhere else here."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"Epoch {current_epoch + 1}/{self.trainer.max_epochs}"
+
+    def get_metrics(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        """Metrics beside the bar, without the logger's number of the run."""
+        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
+
+
+def spoken_time(seconds: float) -> str:
+    """A duration as a person would say it: `40 s`, `12 min`, `3 h 20 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def to_csv(rows: list[dict[str, float]]) -> str:

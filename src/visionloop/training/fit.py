@@ -12,7 +12,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 from rich.console import Console
 from safetensors.torch import load_file, save_file
@@ -23,13 +23,13 @@ from visionloop.core.images import Recipe
 from visionloop.core.settings import Settings, parse_settings
 from visionloop.data.samples import Dataset
 from visionloop.task import Learner, Task
-from visionloop.training.callbacks import AveragedWeights, History, StepSeed
+from visionloop.training.callbacks import AveragedWeights, EpochBar, History, StepSeed
 from visionloop.training.curves import training_curves
 from visionloop.training.datamodule import DataModule, InputSet
 from visionloop.training.module import VAL_PREFIX, TrainingModule
+from visionloop.training.resume import ForgetOthers, Unfinished, epoch_of, load_checkpoint
 from visionloop.training.settings import ResolvedHardware, TrainingSettings, resolve_hardware
 
-_log = logging.getLogger(__name__)
 WEIGHTS = "weights.safetensors"
 SUMMARY = "training.json"
 HISTORY = "history.csv"
@@ -37,7 +37,7 @@ CURVES = "curves.png"
 
 
 class TrainingInterrupted(Interrupted):
-    """Ctrl-C; the last whole epoch is kept and the same command continues from it."""
+    """Ctrl-C or a request to end; the last whole epoch is kept and the same command continues from it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +96,13 @@ class TrainingPlan:
 
 
 def fit(
-    plan: TrainingPlan, dataset: Dataset, out_dir: Path, *, resume_dir: Path, loggers: list[Logger] | None = None
+    plan: TrainingPlan,
+    dataset: Dataset,
+    out_dir: Path,
+    *,
+    resume_dir: Path,
+    loggers: list[Logger] | None = None,
+    command: str = "the same command",
 ) -> TrainingResult:
     """Train, keep the weights of the best validation epoch, and write them with their history.
 
@@ -104,14 +110,15 @@ def fit(
         plan: What to train and how.
         dataset: Canonical dataset with a train and a val split.
         out_dir: Where the result appears, whole or not at all.
-        resume_dir: Where checkpoints of an unfinished training live; a training of the same plan and
-            dataset continues from them, another one starts afresh.
+        resume_dir: Where checkpoints of unfinished trainings live; a training of the same plan and dataset
+            continues from them, another one starts afresh and says why.
         loggers: Lightning loggers for live metrics.
+        command: What continues an interrupted training, for the error.
 
     Raises:
         DataError: a split is empty.
         ModelError: the model cannot be built.
-        TrainingInterrupted: Ctrl-C.
+        TrainingInterrupted: Ctrl-C, or a request to end that the caller turned into `KeyboardInterrupt`.
     """
     _require_splits(dataset)
     hardware = resolve_hardware(plan.training)
@@ -120,24 +127,32 @@ def fit(
     learner = plan.learner(len(dataset.classes))
     data = _data(plan, dataset, learner, hardware)
     key = plan.key(dataset)
-    checkpoint = _resumable(resume_dir, key)
-    if checkpoint is None:
+    unfinished = Unfinished(resume_dir, key, plan.describe(), dataset.info.content_hash)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    if unfinished.note:
+        console.print(unfinished.note, markup=False)
+    if unfinished.checkpoint is None:
         learner.begin(data.train.inputs)
     steps = len(data.batches) * plan.training.max_epochs
     module = TrainingModule(
         plan.training, plan.task, learner, dataset.classes, (data.val.samples, data.val.placements), steps
     )
-    history = History(resume_dir / HISTORY, VAL_PREFIX + plan.task.primary_metric)
+    folder = unfinished.folder
+    history = History(folder / HISTORY, VAL_PREFIX + plan.task.primary_metric, console=console)
     best = ModelCheckpoint(
-        resume_dir, "best", monitor=VAL_PREFIX + plan.task.primary_metric, mode="max", enable_version_counter=False
+        folder, "best", monitor=VAL_PREFIX + plan.task.primary_metric, mode="max", enable_version_counter=False
     )
-    last = ModelCheckpoint(resume_dir, "last", every_n_epochs=1, save_top_k=1, enable_version_counter=False)
-    trainer = _trainer(plan.training, hardware, [history, best, last], loggers or [], best.monitor or "")
+    # Lightning's own choice of when to save passes over epochs without validation.
+    last = ModelCheckpoint(
+        folder, "last", every_n_epochs=1, save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True
+    )
+    callbacks = [history, ForgetOthers(unfinished), best, last]
+    trainer = _trainer(plan.training, hardware, callbacks, loggers or [], best.monitor or "")
     started = time.perf_counter()
-    _run(trainer, module, data, checkpoint, resume_dir)
+    _run(trainer, module, data, unfinished, command)
     seconds = time.perf_counter() - started
     metric = float(best.best_model_score) if best.best_model_score is not None else 0.0
-    best_epoch = _epoch_of(best.best_model_path)
+    best_epoch = epoch_of(best.best_model_path)
     summary = {
         "key": key,
         "plan": plan.describe(),
@@ -153,9 +168,9 @@ def fit(
     with files.new_folder(out_dir) as folder:
         save_file(_network_state(best.best_model_path), folder / WEIGHTS)
         files.write_json(folder / SUMMARY, summary)
-        shutil.copy(resume_dir / HISTORY, folder / HISTORY)
+        shutil.copy(unfinished.folder / HISTORY, folder / HISTORY)
         (folder / CURVES).write_bytes(training_curves(history.rows, best.monitor or "", best_epoch))
-    shutil.rmtree(resume_dir)
+    unfinished.forget_all()
     return TrainingResult(folder=out_dir, metric=metric, best_epoch=best_epoch, seconds=seconds)
 
 
@@ -219,7 +234,7 @@ def _trainer(
     if settings.patience:
         callbacks = [*callbacks, EarlyStopping(monitor, mode="max", patience=settings.patience, verbose=False)]
     if Console(stderr=True).is_terminal:
-        callbacks = [*callbacks, RichProgressBar(leave=False)]
+        callbacks = [*callbacks, EpochBar(leave=False)]
     with _quiet_lightning():
         return pl.Trainer(
             accelerator="gpu" if hardware.device == "cuda" else "cpu",
@@ -230,7 +245,7 @@ def _trainer(
             gradient_clip_val=settings.gradient_clip or None,
             callbacks=[*first, StepSeed(settings.seed), *callbacks],
             logger=loggers or False,
-            enable_progress_bar=any(isinstance(callback, RichProgressBar) for callback in callbacks),
+            enable_progress_bar=any(isinstance(callback, EpochBar) for callback in callbacks),
             enable_model_summary=False,
             num_sanity_val_steps=0,
             reload_dataloaders_every_n_epochs=1,
@@ -239,9 +254,8 @@ def _trainer(
         )
 
 
-def _run(
-    trainer: pl.Trainer, module: TrainingModule, data: DataModule, checkpoint: Path | None, resume_dir: Path
-) -> None:
+def _run(trainer: pl.Trainer, module: TrainingModule, data: DataModule, unfinished: Unfinished, command: str) -> None:
+    checkpoint = unfinished.checkpoint
     with _quiet_lightning():
         try:
             trainer.fit(module, datamodule=data, ckpt_path=str(checkpoint) if checkpoint else None)
@@ -249,7 +263,7 @@ def _run(
             # Lightning turns Ctrl-C into an exit after its own clean-up.
             pass
         except FloatingPointError as error:
-            shutil.rmtree(resume_dir, ignore_errors=True)
+            unfinished.forget()
             raise VisionloopError(
                 str(error),
                 where=f"epoch {trainer.current_epoch + 1}",
@@ -257,39 +271,20 @@ def _run(
                 action="lower training.learning_rate, or set training.gradient_clip=1.0",
             ) from None
     if trainer.interrupted:
-        done = trainer.current_epoch
+        done = unfinished.num_epochs
+        goes_on = f"continues after epoch {done}" if done else "starts from the beginning"
         raise TrainingInterrupted(
-            f"interrupted in epoch {done + 1}",
-            where=str(resume_dir),
+            f"interrupted in epoch {trainer.current_epoch + 1}",
+            where=str(unfinished.folder),
             expected="the training to finish",
-            action=f"run the same command again: it continues after epoch {done}" if done else "run it again",
+            action=f"run {command} again: it {goes_on}",
         )
-
-
-def _resumable(resume_dir: Path, key: str) -> Path | None:
-    """The last checkpoint of an unfinished training with this key; leftovers of others are removed."""
-    marker, checkpoint = resume_dir / "key", resume_dir / "last.ckpt"
-    if marker.exists() and marker.read_text() == key and checkpoint.exists():
-        _log.info("continuing an interrupted training from %s", checkpoint)
-        return checkpoint
-    shutil.rmtree(resume_dir, ignore_errors=True)
-    files.write_text(marker, key)
-    return None
-
-
-def _load_checkpoint(path: str) -> dict[str, Any]:
-    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    return checkpoint
 
 
 def _network_state(path: str) -> dict[str, torch.Tensor]:
     prefix = "network."
-    state = _load_checkpoint(path)["state_dict"]
+    state = load_checkpoint(path)["state_dict"]
     return {name.removeprefix(prefix): value.contiguous() for name, value in state.items() if name.startswith(prefix)}
-
-
-def _epoch_of(path: str) -> int:
-    return int(_load_checkpoint(path)["epoch"]) + 1
 
 
 class _quiet_lightning(warnings.catch_warnings):

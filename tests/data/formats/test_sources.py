@@ -64,6 +64,47 @@ def test_files_that_are_no_images_for_us_are_named(tmp_path: Path) -> None:
     assert found.found == "2 files with .tiff among the images"
 
 
+@pytest.mark.parametrize("suffix", ["", ".zip", ".tar.gz"])
+def test_files_that_are_no_part_of_the_layout_are_counted(tmp_path: Path, suffix: str) -> None:
+    source = make_folder_source(tmp_path / "source")
+    (source / "red/Thumbs.db").write_bytes(b"thumbs")
+    (source / "notes.txt").write_text("taken in May")
+    (source / ".cache").mkdir()
+    (source / ".cache/index").write_text("a folder of somebody's program")
+    if suffix:
+        pack(source, tmp_path / f"packed{suffix}")
+    result = run(tmp_path, "folder", f"packed{suffix}" if suffix else "source")
+    assert result.summary().endswith("findings: none; ignored: 2 other files (Thumbs.db, notes.txt)")
+
+
+def test_the_summary_names_the_gravest_findings(tmp_path: Path) -> None:
+    source = make_folder_source(tmp_path / "source")
+    for number in range(4):
+        (source / f"red/{number}.png").write_bytes(b"")
+    line, *lines = run(tmp_path, "folder").summary().splitlines()
+    assert line.endswith("findings: 4 unreadable_image")
+    assert lines[0] == "  unreadable_image: red/0.png: the file is empty"
+    assert lines[3:] == ["  and 1 more"]
+
+
+def test_an_image_whose_objects_are_all_unusable_is_no_background(tmp_path: Path) -> None:
+    """What its boxes were drawn round may well be seen in it; an annotation without objects says there is nothing."""
+    source = make_voc_source(tmp_path / "source")
+    far = ("red", (500.0, 500.0, 600.0, 600.0))
+    (source / "Annotations/im000.xml").write_text(voc_xml([far], (64, 64)))
+    edit(source / "Annotations/im001.xml", "<xmax>", "<xmax>unknown")
+    (source / "Annotations/im002.xml").write_text(voc_xml([], (64, 64)))
+    result = run(tmp_path, "voc")
+    found = {item.file: item for item in result.findings if item.rule == "no_sound_object"}
+    assert list(found) == ["JPEGImages/im000.png", "JPEGImages/im001.png"]
+    assert found["JPEGImages/im000.png"].found == "its only object cannot be used"
+    outside = next(item for item in result.findings if item.rule == "outside_box")
+    assert outside.action == "kept out, and the image with it"
+    kept = {sample.source_record: sample for sample in result.dataset.iter_samples()}
+    assert not found.keys() & kept.keys()
+    assert kept["JPEGImages/im002.png"].objects == ()
+
+
 def test_an_empty_class_folder_is_named(tmp_path: Path) -> None:
     (make_folder_source(tmp_path / "source") / "yellow").mkdir()
     (found,) = run(tmp_path, "folder").findings

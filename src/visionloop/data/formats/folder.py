@@ -39,6 +39,7 @@ class FolderSource(Source):
         self.class_names = tuple(sorted(self._classes(members.folders)))
         others = [name for name in members.names if suffix(name) not in SUFFIXES]
         self.findings += unsupported([name for name in others if self._inside(name)])
+        self.ignored += tuple(name for name in others if not self._inside(name))
 
     def __len__(self) -> int:
         return len(self._images)

@@ -37,11 +37,13 @@ class Members(ABC):
         where: Folder or archive, for errors.
         names: Sorted names of the files.
         folders: Sorted names of the folders, empty ones too where the container records them.
+        clutter: Sorted names of the files left out; of folders left out as a whole, none.
     """
 
-    def __init__(self, where: str, names: list[str], folders: set[str]) -> None:
+    def __init__(self, where: str, names: list[str], folders: set[str], clutter: list[str]) -> None:
         self.where = where
         self.names = sorted(names)
+        self.clutter = sorted(clutter)
         parents = {str(parent) for name in names for parent in PurePosixPath(name).parents}
         self.folders = sorted((folders | parents) - {"."})
 
@@ -114,14 +116,16 @@ def _open(path: Path, max_unpacked_bytes: int) -> Members:
 class _Folder(Members):
     def __init__(self, root: Path) -> None:
         self._root = root
-        names, folders = [], set()
+        names, folders, clutter = [], set(), []
         for path, is_folder in _walk(root, seen=set()):
             name = path.relative_to(root).as_posix()
             if is_folder:
                 folders.add(name)
+            elif _is_clutter(path.name):
+                clutter.append(name)
             else:
                 names.append(name)
-        super().__init__(str(root), names, folders)
+        super().__init__(str(root), names, folders, clutter)
 
     def read(self, name: str) -> bytes:
         try:
@@ -136,15 +140,17 @@ class _Folder(Members):
 
 
 def _walk(folder: Path, seen: set[str]) -> Iterator[tuple[Path, bool]]:
-    """Entries below a folder. Links are followed, because DVC may place data as links; loops are not."""
+    """Entries below a folder, without folders of clutter. Links are followed, because DVC may place data as links;
+    loops are not.
+    """
     real = os.path.realpath(folder)
     if real in seen:
         return
     for entry in os.scandir(folder):
-        if _is_clutter(entry.name):
-            continue
         path = Path(entry.path)
         if entry.is_dir():
+            if _is_clutter(entry.name):
+                continue
             yield path, True
             yield from _walk(path, seen | {real})
         elif entry.is_file():
@@ -157,10 +163,12 @@ class _Zip(Members):
         self._lock = threading.Lock()
         names: list[str] = []
         folders: set[str] = set()
+        clutter: list[str] = []
         total = 0
         for info in self._file.infolist():
             is_link = (info.external_attr >> 28) == 0xA
             if not _accept(info.filename, str(path), is_link=is_link):
+                clutter += [] if info.is_dir() else _lone_clutter(info.filename)
                 continue
             if info.is_dir():
                 folders.add(info.filename.rstrip("/"))
@@ -169,7 +177,7 @@ class _Zip(Members):
             names.append(info.filename)
         if total > max_unpacked_bytes:
             raise _too_large(str(path), max_unpacked_bytes)
-        super().__init__(str(path), names, folders)
+        super().__init__(str(path), names, folders, clutter)
 
     def read(self, name: str) -> bytes:
         try:
@@ -188,13 +196,17 @@ class _Tar(Members):
         self._lock = threading.Lock()
         self._places: dict[str, tuple[int, int]] = {}
         folders: set[str] = set()
+        clutter: list[str] = []
         try:
             with tarfile.open(fileobj=self._file, mode="r:") as archive:
                 while (info := archive.next()) is not None:
                     # tarfile remembers every header otherwise: a kilobyte a file.
                     archive.members.clear()  # type: ignore[attr-defined]
                     name = info.name.removeprefix("./")
-                    if name in (".", "") or not _accept(name, str(path), is_link=info.issym() or info.islnk()):
+                    if name in (".", ""):
+                        continue
+                    if not _accept(name, str(path), is_link=info.issym() or info.islnk()):
+                        clutter += [] if info.isdir() else _lone_clutter(name)
                         continue
                     if info.isdir():
                         folders.add(name)
@@ -203,7 +215,7 @@ class _Tar(Members):
         except BaseException:
             self._file.close()
             raise
-        super().__init__(str(path), list(self._places), folders)
+        super().__init__(str(path), list(self._places), folders, clutter)
 
     @staticmethod
     def _plain(path: Path, max_unpacked_bytes: int) -> IO[bytes]:
@@ -240,6 +252,11 @@ class _Tar(Members):
 
 def _is_clutter(part: str) -> bool:
     return part.startswith(".") or part in _IGNORED
+
+
+def _lone_clutter(name: str) -> list[str]:
+    """The name, if it lies in a folder that counts."""
+    return [] if any(_is_clutter(part) for part in name.split("/")[:-1]) else [name]
 
 
 def _accept(name: str, where: str, *, is_link: bool) -> bool:

@@ -43,6 +43,7 @@ class Record:
         split: As the source declares it, or None.
         objects: As found.
         declared_size: Width and height that the annotation states, or None.
+        num_broken: Objects of the annotation that could not be read at all; findings name them.
     """
 
     member: str
@@ -51,6 +52,7 @@ class Record:
     split: Split | None = None
     objects: tuple[RawObject, ...] = ()
     declared_size: tuple[int, int] | None = None
+    num_broken: int = 0
 
 
 class Source(ABC):
@@ -59,6 +61,7 @@ class Source(ABC):
     Attributes:
         findings: Defects of the layout and the annotations; complete once `records` is exhausted.
         class_names: Names that the layout itself declares (class folders), maybe without any image.
+        ignored: Names of files that are no part of the layout, such as `notes.txt` or `Thumbs.db`.
     """
 
     def __init__(self, members: Members) -> None:
@@ -66,6 +69,7 @@ class Source(ABC):
         self._hashes: dict[str, str] = {}
         self.findings: list[Finding] = []
         self.class_names: tuple[str, ...] = ()
+        self.ignored: tuple[str, ...] = tuple(members.clutter)
 
     @abstractmethod
     def __len__(self) -> int:

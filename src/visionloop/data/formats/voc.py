@@ -57,7 +57,10 @@ class VocSource(Source):
             if suffix(name) in SUFFIXES:
                 self._add_image(name)
         self.findings += unsupported([name for name in inside if suffix(name) not in SUFFIXES])
-        self._splits = self._read_splits(members, root + "ImageSets/Main/")
+        lists = root + "ImageSets/Main/"
+        self._splits = self._read_splits(members, lists)
+        known = {*inside, *self._annotations.values()}
+        self.ignored += tuple(name for name in members.names if name not in known and not _is_split_list(name, lists))
 
     def __len__(self) -> int:
         return len(self._images)
@@ -153,6 +156,7 @@ class VocSource(Source):
             split=self._splits.get(stem),
             objects=parsed.objects,
             declared_size=parsed.declared_size,
+            num_broken=len(parsed.problems),
         )
 
     def _find(

@@ -88,12 +88,13 @@ class Selections:
         query = query.where(*_answered(task), ~_exists(FEEDBACK), ~_exists(SELECTIONS))
         return [Candidate(**row) for row in self._read(query.order_by(table.created_at.desc(), table.id).limit(limit))]
 
-    def unjudged_images(self, *, task: str, limit: int) -> set[str]:
-        """Hashes of the images among the task's latest answers that nobody has judged."""
+    def num_unjudged_images(self, *, task: str, limit: int) -> int:
+        """How many images the task's latest answers that nobody has judged are about."""
         table = PREDICTIONS.c
         query = sa.select(table.image_sha256).where(*_answered(task), ~_exists(FEEDBACK))
-        rows = self._read(query.order_by(table.created_at.desc(), table.id).limit(limit))
-        return {row["image_sha256"] for row in rows}
+        latest = query.order_by(table.created_at.desc(), table.id).limit(limit).subquery()
+        [row] = self._read(sa.select(sa.func.count(latest.c.image_sha256.distinct()).label("images")))
+        return int(row["images"])
 
     def answered_since(self, *, task: str, after: datetime | None, limit: int) -> list[dict[str, Any]]:
         """The task's latest answers after a moment, judged or not, newest first.

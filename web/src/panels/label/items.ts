@@ -15,6 +15,8 @@ export interface Item {
 }
 
 const PAGE = 50;
+/** With fewer that wait, further ones are chosen: so many that a round is worked off before the next is chosen. */
+const ENOUGH = 10;
 
 /** What to look at next, of one of the sources. */
 export function useItems(task: string, source: Source) {
@@ -30,9 +32,12 @@ export function useItems(task: string, source: Source) {
 
 async function fetchItems(task: string, source: Source): Promise<readonly Item[]> {
   if (source === 'useful') {
-    const query = { task, limit: PAGE };
-    const queue = (await asked(() => api.GET('/v1/queue', { params: { query } }))) as Schemas['QueueAnswer'];
-    return queue.items;
+    const queue = (await asked(() =>
+      api.GET('/v1/queue', { params: { query: { task, limit: PAGE } } }),
+    )) as Schemas['QueueAnswer'];
+    if (queue.items.length >= ENOUGH || queue.left_today === 0) return queue.items;
+    const filled = await asked(() => api.POST('/v1/queue', { params: { query: { task, limit: ENOUGH } } }));
+    return (filled as Schemas['QueueAnswer']).items;
   }
   if (source.startsWith('one:')) {
     const id = source.slice('one:'.length);

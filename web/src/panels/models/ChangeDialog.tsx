@@ -34,7 +34,9 @@ export function ChangeDialog({ wanted: { action, version }, model, champion, onC
   const [isBusy, setBusy] = useState(false);
   const [problem, setProblem] = useState<ApiProblem | null>(null);
   const names = { model, version: version?.version, champion: champion ?? t('models.none') };
-  const isApproved = action !== 'promote' || version?.verdict?.decision === 'promote';
+  const decision = version?.verdict?.decision;
+  // A canary may be how evidence comes; a promotion needs it.
+  const isApproved = action === 'promote' ? decision === 'promote' : action !== 'canary' || decision !== 'refuse';
 
   const confirm = () => {
     setBusy(true);
