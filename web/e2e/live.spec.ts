@@ -314,7 +314,7 @@ test('a video is looked through, frame by frame, and its timeline goes to where 
   const saved = page.waitForEvent('download');
   await page.getByRole('group', { name: 'Save' }).getByRole('button', { name: 'CSV' }).click();
   const lines = (await readFile(await (await saved).path(), 'utf8')).trim().split('\r\n');
-  expect(lines[0]).toBe('file,time_s,task,model,version,class,score,x1,y1,x2,y2,problem');
+  expect(lines[0]).toBe('image,time_s,task,model,version,class,score,x_min,y_min,x_max,y_max,error');
   expect(lines).toHaveLength(total + 1);
   expect(lines[1]).toMatch(/^moving\.webm,0,classification,tiny-classification,1,[^,]+,[\d.]+,,,,,$/);
   const json = page.waitForEvent('download');
