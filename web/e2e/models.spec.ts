@@ -135,12 +135,13 @@ test('a change is made once it is confirmed, and says what it did', async ({ pag
   await dialog.getByRole('button', { name: 'Cancel' }).click();
   await expect(dialog).toHaveCount(0);
   await newest.getByRole('button', { name: 'Try as canary…' }).click();
+  await dialog.getByRole('checkbox').check(); // it was refused
   await dialog.getByRole('button', { name: 'Start' }).click();
   await expect(dialog).toHaveCount(0);
   const base = { model: MODEL, version: '3' };
   expect(bodies).toEqual([
     { ...base, action: 'promote', share: null, why: 'the reds were mislabelled', force: true },
-    { ...base, action: 'canary', share: 0.1, why: 'by hand', force: false },
+    { ...base, action: 'canary', share: 0.1, why: 'by hand', force: true },
   ]);
 });
 
