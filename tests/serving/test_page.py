@@ -115,7 +115,7 @@ def test_a_browser_that_went_astray_gets_the_page_and_nobody_else(tmp_path: Path
             "headers": [(b"accept", accept.encode())],
         }  # fmt: skip
         found = page.unknown(Request(scope))
-        return found and found.status_code
+        return None if found is None else found.status_code
 
     assert asked("/nothing", "text/html,application/xhtml+xml,*/*;q=0.8") == 404
     assert asked("/nothing", "*/*") is None

@@ -167,3 +167,13 @@ test.describe('where keys are asked for', () => {
     await picture(page, 'error-429');
   });
 });
+
+test('an address that is none says so, and leads on', async ({ page, request }) => {
+  const answer = await page.goto('/nothing');
+  expect(answer?.status()).toBe(404);
+  await expect(page.getByRole('heading', { name: 'There is no such page' })).toBeVisible();
+  await page.getByRole('link', { name: 'Many' }).click();
+  await expect(page.getByRole('heading', { name: 'Many pictures' })).toBeVisible();
+  const told = await request.get('/nothing', { headers: { accept: 'application/json' } });
+  expect(((await told.json()) as { code: string }).code).toBe('no_such_route');
+});

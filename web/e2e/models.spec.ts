@@ -87,7 +87,9 @@ test('boxes of a report are drawn, and its curves', async ({ page }) => {
   await picture(page, 'models-report-curves');
   await report.getByRole('radio', { name: 'Worst images' }).click();
   await expect(report.getByRole('img', { name: 'Image tiny-0: shows red, found green' })).toBeVisible();
-  await expect(report.locator('rect[data-truth]')).toHaveCount(3);
+  const first = report.getByRole('figure').first();
+  await expect(first.locator('svg text')).toHaveText('≠green');
+  await expect(first).toContainText('wrong class: green for red');
   await picture(page, 'models-report-examples');
 });
 
@@ -121,7 +123,7 @@ test('a change is made once it is confirmed, and says what it did', async ({ pag
   await newest.getByRole('button', { name: 'Promote…' }).click();
   const dialog = page.getByRole('dialog');
   await expect(dialog).toContainText('Version 3 of tiny-classification becomes champion');
-  await expect(dialog).toContainText('The gate did not approve it: refuse:');
+  await expect(dialog).toContainText('The check did not pass: red, the class that fares worst, loses 0.1100 of Recall');
   await expect(dialog.getByRole('button', { name: 'Promote' })).toBeDisabled();
   await picture(page, 'models-promote');
   expect(await violations(page)).toEqual([]);
@@ -133,12 +135,13 @@ test('a change is made once it is confirmed, and says what it did', async ({ pag
   await dialog.getByRole('button', { name: 'Cancel' }).click();
   await expect(dialog).toHaveCount(0);
   await newest.getByRole('button', { name: 'Try as canary…' }).click();
+  await dialog.getByRole('checkbox').check(); // it was refused
   await dialog.getByRole('button', { name: 'Start' }).click();
   await expect(dialog).toHaveCount(0);
   const base = { model: MODEL, version: '3' };
   expect(bodies).toEqual([
     { ...base, action: 'promote', share: null, why: 'the reds were mislabelled', force: true },
-    { ...base, action: 'canary', share: 0.1, why: 'by hand', force: false },
+    { ...base, action: 'canary', share: 0.1, why: 'by hand', force: true },
   ]);
 });
 
@@ -159,7 +162,7 @@ test('axe finds nothing in "Models", and nothing is cut off', async ({ page }) =
     await page.emulateMedia({ colorScheme });
     await page.setViewportSize({ width, height: width === 320 ? 640 : 900 });
     await open(page);
-    await page.getByText('What the gate looked at').first().click();
+    await page.getByText('What was checked').first().click();
     await page.getByRole('button', { name: 'Report and model card Version 3' }).click();
     for (const part of ['Numbers', 'Right and wrong', 'Worst images', 'Model card']) {
       await page.getByRole('radio', { name: part }).click();

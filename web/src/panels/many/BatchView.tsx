@@ -140,7 +140,7 @@ function State({ batch }: { batch: Batch }) {
           {...(status === 'running' && total > 0 ? { value: done / total } : {})}
         />
       )}
-      {error && <p>{error}</p>}
+      {error && <p lang="en">{error}</p>}
       <ul className={styles.facts}>
         {facts.map((fact) => (
           <li key={String(fact)}>{fact}</li>

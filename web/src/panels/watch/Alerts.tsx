@@ -70,7 +70,7 @@ function AlertList({ alerts }: { alerts: readonly Alert[] }) {
               <Tag tone="neutral">{t('watch.alerts.silenced', { when: format.moment(alert.silenced_until) })}</Tag>
             )}
           </p>
-          <p>{alert.text}</p>
+          <p lang="en">{alert.text}</p>
           {alert.phase !== 'resolved' && i18n.exists(`watch.rules.${alert.rule}.todo`) && (
             <p>
               {t('watch.alerts.todo')} {t(`watch.rules.${alert.rule}.todo`)}
