@@ -87,7 +87,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 lock: ## write requirements.lock anew from pyproject.toml
-	@uv pip compile pyproject.toml --extra pipeline --extra serve --extra openvino --group dev --universal \
+	@uv pip compile pyproject.toml --extra pipeline --extra serve --extra postgres --extra openvino --group dev --universal \
 		--python-version 3.11 --generate-hashes --no-annotate --no-header --output-file requirements.lock
 	@uv pip compile pyproject.toml --extra serve --constraint requirements.lock --universal \
 		--python-version 3.11 --no-annotate --no-header --output-file requirements-serve.txt

@@ -1,13 +1,15 @@
 """How often the drift check alarms without drift and with it, on real images; and how long it takes.
 
 python -m benchmarks.bench_drift --data ../shared/data --cifar-bundle <folder> --bccd-bundle <folder>
+    [--processes 2] [--progress build/bench_drift.jsonl]
 
 `--data` holds `cifar10.tar.gz` and `bccd.tar.gz`; a data set that is not there is skipped and said so. Without a
 bundle, embeddings are the first 64 principal components of 32 x 32 thumbnails; classes then come from a logistic
 regression on them (CIFAR-10), or the annotated boxes stand for the model's (BCCD).
 
 Windows without drift: reference and window are disjoint random parts of images that no model learned from. One
-reference serves `--per-reference` windows, as a bundle's serves many; then another is drawn.
+reference serves `--per-reference` windows, as a bundle's serves many; then another is drawn. These windows are shared
+out among `--processes`, and with `--progress` the same command goes on where an interrupted one was.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFilter
 
 from benchmarks.drift_pools import SHIFTS, Pool, darker, load_bccd, load_cifar, rows_of
+from benchmarks.drift_windows import SETTINGS, Stretches, make_profile, make_window
 from visionloop.artifact.bundle import GRAPH, Bundle, ParityReport, write_manifest
 from visionloop.artifact.deployment import Variant
 from visionloop.core.images import Recipe
@@ -37,15 +40,13 @@ from visionloop.monitoring.drift.check import check
 from visionloop.monitoring.drift.features import image_features
 from visionloop.monitoring.drift.hypotheses import class_test
 from visionloop.monitoring.drift.observations import Observations, observe
-from visionloop.monitoring.drift.profile import FORMAT_VERSION, Profile, ProfileInfo, model_digest
+from visionloop.monitoring.drift.profile import Profile, model_digest
 from visionloop.monitoring.drift.result import DriftResult
 from visionloop.monitoring.drift.traffic import Subject, check_traffic
-from visionloop.monitoring.drift.windows import Window, tumbling_windows
-from visionloop.monitoring.settings import DriftSettings, StoreSettings
+from visionloop.monitoring.drift.windows import tumbling_windows
+from visionloop.monitoring.settings import StoreSettings
 from visionloop.monitoring.store import PredictionRow, PredictionStore
 from visionloop.task import load_task
-
-SETTINGS = DriftSettings()
 
 
 def main() -> None:
@@ -58,6 +59,8 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=1000, help="without drift, per data set")
     parser.add_argument("--per-reference", type=int, default=50)
     parser.add_argument("--shift-windows", type=int, default=60, help="per kind of drift")
+    parser.add_argument("--processes", type=int, default=1, help="for the windows without drift")
+    parser.add_argument("--progress", type=Path, help="JSON lines of the windows without drift that are done")
     arguments = parser.parse_args()
     report: dict[str, object] = {"features_ms": _feature_cost()}
     print(f"image features, 640 x 480: {report['features_ms']:.2f} ms CPU (median)")
@@ -75,8 +78,10 @@ def main() -> None:
         print(
             f"\n{name}: {len(pool.images)} images, {'bundle ' + bundle.name if bundle else 'no bundle, PCA embedding'}"
         )
+        key = f"{name} {bundle and Bundle.open(bundle).digest} {arguments.per_reference}"
+        stretches = Stretches(pool, arguments.per_reference, arguments.processes, arguments.progress, key)
         report[name] = {
-            "without drift": _without_drift(pool, arguments.windows, arguments.per_reference),
+            "without drift": _without_drift(stretches, arguments.windows),
             "with drift": _with_drift(pool, arguments.shift_windows),
         }
         if name == "cifar10":
@@ -85,23 +90,10 @@ def main() -> None:
     print("\n" + json.dumps(report))
 
 
-def _without_drift(pool: Pool, windows: int, per_reference: int) -> dict[str, object]:
-    alarms, names, spent = 0, Counter[str](), 0.0
-    for number in range(windows):
-        if number % per_reference == 0:
-            order = np.random.default_rng([1, number]).permutation(len(pool.rows))
-            profile = _profile(pool, order[: pool.num_reference])
-        # Where there are hardly more images than a reference and a window, every window draws its own reference.
-        if len(pool.rows) < 5 * SETTINGS.window_images:
-            order = np.random.default_rng([2, number]).permutation(len(pool.rows))
-            profile = _profile(pool, order[: pool.num_reference])
-        rest = order[pool.num_reference :]
-        chosen = np.random.default_rng([3, number]).choice(rest, SETTINGS.window_images, replace=False)
-        started = time.process_time()
-        result = check(profile, _window(pool.rows.take(chosen)), SETTINGS)
-        spent += time.process_time() - started
-        alarms += result.status != "ok"
-        names.update(result.drifted)
+def _without_drift(stretches: Stretches, windows: int) -> dict[str, object]:
+    results = stretches.results(windows)
+    alarms, spent = sum(one.alarms for one in results), sum(one.cpu_s for one in results)
+    names = sum((Counter(one.tests) for one in results), Counter[str]())
     interval = wilson_interval(alarms, windows)
     print(
         f"without drift: {alarms} of {windows} windows alarmed, {interval.mean:.2%} (95%: {interval.lower:.2%} to "
@@ -112,7 +104,7 @@ def _without_drift(pool: Pool, windows: int, per_reference: int) -> dict[str, ob
 
 def _with_drift(pool: Pool, windows: int) -> dict[str, object]:
     order = np.random.default_rng(7).permutation(len(pool.rows))
-    profile, rest = _profile(pool, order[: pool.num_reference]), order[pool.num_reference :]
+    profile, rest = make_profile(pool, order[: pool.num_reference]), order[pool.num_reference :]
     found: dict[str, object] = {}
     rng = np.random.default_rng(8)
     for name, shift in SHIFTS.items():
@@ -127,7 +119,7 @@ def _with_drift(pool: Pool, windows: int) -> dict[str, object]:
         known = order[: pool.num_reference][pool.truth[order[: pool.num_reference]] != last]
         old, new = rest[pool.truth[rest] != last], rest[pool.truth[rest] == last]
         picks = [np.concatenate([rng.choice(old, 160, False), rng.choice(new, 40, False)]) for _ in range(windows)]
-        found["new class (20%)"] = _detected("new class (20%)", _profile(pool, known), pool.rows, picks, pool.truth)
+        found["new class (20%)"] = _detected("new class (20%)", make_profile(pool, known), pool.rows, picks, pool.truth)
         weights = np.where(pool.truth[rest] < len(pool.classes) // 2, 2.0, 1.0)
         picks = [rng.choice(rest, 500, False, weights / weights.sum()) for _ in range(windows)]
         found["2:1 prior (n=500)"] = _detected("2:1 prior (n=500)", profile, pool.rows, picks, pool.truth)
@@ -143,7 +135,7 @@ def _detected(
     picks: Sequence[npt.NDArray[np.integer]],
     truth: npt.NDArray[np.int64] | None,
 ) -> dict[str, object]:
-    results = [check(profile, _window(rows.take(pick)), SETTINGS) for pick in picks]
+    results = [check(profile, make_window(rows.take(pick)), SETTINGS) for pick in picks]
     detected = sum(result.status != "ok" for result in results)
     critical = sum(result.status == "critical" for result in results)
     tests = Counter(test for result in results for test in result.drifted).most_common(4)
@@ -204,7 +196,7 @@ def _class_power() -> dict[str, float]:
 
 def _speed(pool: Pool) -> dict[str, float]:
     """CPU seconds of 10,000 rows: as one window with thinning, and as the tumbling windows they fill."""
-    profile = _profile(pool, np.arange(pool.num_reference))
+    profile = make_profile(pool, np.arange(pool.num_reference))
     rows = pool.rows.take(np.random.default_rng(0).integers(0, len(pool.rows), 10_000))
     seconds = {}
     for name, size in (("one window", 10_000), ("windows of 200", 200)):
@@ -264,7 +256,7 @@ def _write_bundle(root: Path, pool: Pool) -> str:
         "outputs": (), "operating_point": {}, "model": {}, "dataset": {}, "training": {}, "parity": parity,
         "versions": {},
     }  # fmt: skip
-    profile = _profile(pool, np.arange(pool.num_reference))
+    profile = make_profile(pool, np.arange(pool.num_reference))
     info = profile.info.model_copy(update={"model_digest": model_digest(write_manifest(root, **values))})
     replace(profile, info=info).save(root)
     write_manifest(root, **values)
@@ -280,24 +272,6 @@ def _feature_cost() -> float:
         image_features(image)
         times.append(time.process_time() - started)
     return 1000 * float(np.median(times))
-
-
-def _profile(pool: Pool, chosen: npt.NDArray[np.integer]) -> Profile:
-    rows = pool.rows.take(chosen)
-    gap = error = None
-    if len(pool.truth):
-        gaps = rows.expected_scores - (rows.class_counts.argmax(axis=1) == pool.truth[chosen])
-        gap, error = float(gaps.mean()), float(gaps.std() / np.sqrt(len(gaps)))
-    info = ProfileInfo(
-        format_version=FORMAT_VERSION, task=pool.task, model_digest="", dataset=pool.name, split="val",
-        num_images=len(rows), num_available=len(rows), small=False, metric="accuracy", metric_value=None,
-        calibration_gap=gap, calibration_error=error, duplicate_bits=-1,
-    )  # fmt: skip
-    return Profile(info=info, observations=rows, classes=pool.classes)
-
-
-def _window(rows: Observations) -> Window:
-    return Window(observations=rows, complete=True, num_seen=len(rows))
 
 
 if __name__ == "__main__":

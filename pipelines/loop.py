@@ -9,9 +9,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pipelines import evaluate, export, prepare, train
+from visionloop.artifact.deployment import Deployment
 from visionloop.config import Config, load_config
 from visionloop.core.errors import ConfigError
+from visionloop.core.places import state_root
 from visionloop.data.overlay import Overlay
+from visionloop.registry.audit import champion_since
+from visionloop.retraining.canary import Trial, settle
 from visionloop.retraining.collect import Collected, collect
 from visionloop.retraining.feedback import FeedbackPlace, known_truths, read_feedback
 from visionloop.retraining.job import Job, Run, Step, StepResult
@@ -35,8 +39,6 @@ class Loop:
     @classmethod
     def of(cls, config: Config) -> Loop:
         """With the state folder that the service uses."""
-        from visionloop.serving.front import state_root
-
         return cls(config, state_root(config.root))
 
     @property
@@ -129,9 +131,30 @@ class Loop:
             drift=read_drift(self.state / general.monitoring.alerts.drift_file),
             judged=[] if champion is None else judged_answers(trusted, digest=champion.digest, since=since),
             new_labels=collected.added + collected.changed,
+            champion_since=self._champion_since(),
             force=force,
         )
         return decision, collected
+
+    def _champion_since(self) -> datetime | None:
+        registry, root = self.config.general.registry, self.config.root
+        lineup = Deployment.read(root / registry.pointer).tasks.get(self.task)
+        return None if lineup is None else champion_since(root / registry.audit, lineup.champion.model)
+
+    def settle_canary(self, now: datetime, who: str, *, act: bool = True) -> Trial | None:
+        """Promote or end the task's canary where it is time, or with `act` off say so; None where none is on trial."""
+        general = self.config.general
+        return settle(
+            general.retraining.canary,
+            general.registry,
+            general.serving.store,
+            task=self.task,
+            root=self.config.root,
+            state=self.state,
+            who=who,
+            now=now,
+            act=act,
+        )
 
     def steps(self) -> list[Step]:
         """The job's steps; training, export and evaluation are the pipeline's own stages in a folder of the run."""
@@ -159,7 +182,7 @@ class Loop:
             return StepResult(line=line, values={})
 
         return [
-            Step("collect", lambda run: steps.save_collected(run, self.collected(self.words()))),
+            Step("collect", lambda run: steps.save_collected(run, self.collected(self.words()), self.state)),
             Step(
                 "version",
                 lambda run: steps.write_version(

@@ -13,7 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +25,8 @@ from visionloop.monitoring.alerts.sources.reports import RetrainingFile
 from visionloop.retraining.job import BUSY_STATUS, exclusive
 from visionloop.retraining.report import ending, not_started, status_text, tell_alerts
 from visionloop.retraining.state import RunState
+
+_WOULD = {"waiting": "stays on trial", "promoted": "would be promoted", "ended": "would be ended"}
 
 
 def retrain(loop: Loop, *, force: bool, restart: bool, who: str) -> RunState | None:
@@ -119,17 +121,32 @@ def _retrain_all(loops: Sequence[Loop], arguments: argparse.Namespace) -> bool:
 
 
 def _retrain_one(loop: Loop, arguments: argparse.Namespace) -> list[RetrainingFile]:
+    who = getpass.getuser()
+    # A canary that is promoted now is the champion that the retraining starts from.
+    reports = _settle_canary(loop, who)
     try:
-        state = retrain(loop, force=arguments.force, restart=arguments.restart, who=getpass.getuser())
+        state = retrain(loop, force=arguments.force, restart=arguments.restart, who=who)
     except Interrupted:
         raise
     except VisionloopError as error:
         print(f"{loop.task}: error: {error}", file=sys.stderr)
-        return [not_started(loop.task, error, datetime.now(UTC))]
+        return [*reports, not_started(loop.task, error, datetime.now(UTC))]
     if state is None:
-        return []
+        return reports
     print(f"{loop.task}: {state.outcome if state.status == 'done' else 'failed; call again to continue'}", flush=True)
-    return [ending(state, loop.journal.run_folder(state.run), datetime.now(UTC))]
+    return [*reports, ending(state, loop.journal.run_folder(state.run), datetime.now(UTC))]
+
+
+def _settle_canary(loop: Loop, who: str) -> list[RetrainingFile]:
+    """Look at the task's canary; what goes wrong here does not keep the task from its retraining."""
+    try:
+        trial = loop.settle_canary(datetime.now(UTC), who)
+    except VisionloopError as error:
+        print(f"{loop.task}: canary: error: {error}", file=sys.stderr)
+        return [not_started(loop.task, error, datetime.now(UTC), step="canary")]
+    if trial is not None:
+        print(f"{loop.task}: {trial.line}", flush=True)
+    return []
 
 
 def _show_status(loops: Sequence[Loop], *, as_json: bool) -> None:
@@ -152,7 +169,9 @@ def _dry_run(loops: Sequence[Loop], *, force: bool, as_json: bool) -> None:
         state = loop.journal.read()
         unfinished = state is not None and state.status in ("running", "failed")
         decision, collected = loop.decide(datetime.now(UTC), force=force)
+        trial = loop.settle_canary(datetime.now(UTC), getpass.getuser(), act=False)
         record[loop.task] = {
+            "canary": None if trial is None else asdict(trial),
             "continues": state.run if unfinished and state is not None else None,
             "runs": decision.runs,
             "why": decision.line,
@@ -166,7 +185,9 @@ def _dry_run(loops: Sequence[Loop], *, force: bool, as_json: bool) -> None:
         print(f"{loop.task}: {'would retrain' if decision.runs else 'would not retrain'}: {decision.line}")
         for signal in decision.signals:
             print(f"  {signal.name:<9} {'asks' if signal.fired else '-':<5} {signal.text}")
-        print(f"  {'labels':<9} {collected.summary()}")
+        print(f"  {'feedback':<9} {collected.summary()}")
+        if trial is not None:
+            print(f"  {'canary':<9} version {trial.version} {_WOULD[trial.outcome]}: {trial.text}")
         for key, text in collected.suspicious.items():
             print(f"  {'held':<9} key {key or '(none)'}: {text}")
     if as_json:

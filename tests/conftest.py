@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 import torch
 
 from tests.factory import make_dataset
+from tests.postgresql import MISSING, Server, running_server
 from visionloop.data.samples import Dataset
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
@@ -37,3 +39,21 @@ def voc_dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 def datasets(folder_dataset: Dataset, voc_dataset: Dataset) -> dict[str, Dataset]:
     """A dataset for every task."""
     return {"classification": folder_dataset, "detection": voc_dataset}
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A server, whose database `store` has the prediction store's tables; skipped where none is installed."""
+    with running_server() as server:
+        if server is None:
+            pytest.skip(MISSING)
+        yield server
+
+
+@pytest.fixture
+def store_url(request: pytest.FixtureRequest) -> str:
+    """Of an empty database, relative to the test's folder; `tests.postgresql.on_both` gives PostgreSQL's too."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return "sqlite:///mlruns/predictions.db"
+    server: Server = request.getfixturevalue("postgresql")
+    return server.url(server.empty_store())

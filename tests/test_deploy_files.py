@@ -25,11 +25,11 @@ from tests.serving.conftest import Service, encoded, make_bundle, variant
 from visionloop.artifact import deployment
 from visionloop.artifact.deployment import Deployment, Lineup
 from visionloop.core.errors import BundleError
+from visionloop.core.places import PARAMS_VARIABLE, STATE_VARIABLE
 from visionloop.core.settings import parse_settings
 from visionloop.data.samples import Dataset
 from visionloop.monitoring.alerts import metrics as alert_metrics
 from visionloop.serving import metrics
-from visionloop.serving.front import PARAMS_VARIABLE, STATE_VARIABLE
 from visionloop.serving.guard import Guard
 from visionloop.serving.settings import ServingSettings
 

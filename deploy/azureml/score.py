@@ -20,9 +20,9 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from visionloop.core.errors import BundleError
 from visionloop.serving.api import Api
-from visionloop.serving.front import load_settings, role_of
+from visionloop.serving.front import role_of
 from visionloop.serving.guard import Guard
-from visionloop.serving.settings import ServingSettings
+from visionloop.serving.settings import ServingSettings, load_settings
 
 _PASSED_ON = ("content-type", "x-request-id", "x-session-id")
 _RETURNED = ("content-type", "retry-after")

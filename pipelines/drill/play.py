@@ -18,13 +18,14 @@ from pipelines.drill.sink import Delivered, Sink
 from pipelines.drill.subject import Answered, Photo, Subject
 from pipelines.drill.timeline import Timeline
 from pipelines.drill.traffic import Failure, Traffic, Trickle
+from pipelines.drill.trainings import Trainings
 from pipelines.drill.workspace import Workspace
 from visionloop.retraining.state import Journal
 from visionloop.serving.client import ApiError, Client
 
 _SWAP_S = 15.0
 """How long a new pointer may take to be what answers; the service looks every second."""
-_PER_SECOND = 10.0
+_PER_SECOND = 6.0
 """Requests while models are trained and swapped."""
 
 
@@ -97,19 +98,20 @@ def play(
     with Sink() as sink:
         timeline = Timeline(console)
         project = workspace(root, _settings(plan, sink.url))
-        _first_models(project, plan.subjects, timeline)
-        with project.service(), Traffic(project.url, plan.subjects, clients=plan.clients) as traffic:
-            timeline.note("service", f"ready on port {project.port}")
-            drill = Drill(plan, timeline, traffic.answers, traffic.failures, sink.messages)
-            acts = _Acts(project, drill, sink, traffic)
-            acts.normal()
-            acts.decay()
-            acts.learn()
-            if plan.whole:
-                acts.spoil()
-            timeline.expect(
-                "every request answered", not traffic.failures, f"{sum(map(len, drill.answers.values())):,} answers"
-            )
+        with Trainings(project, plan.subjects, timeline, bad=plan.whole) as trainings:
+            trainings.wait_for_first()
+            with project.service(), Traffic(project.url, plan.subjects, clients=plan.clients) as traffic:
+                timeline.note("service", f"ready on port {project.port}")
+                drill = Drill(plan, timeline, traffic.answers, traffic.failures, sink.messages)
+                acts = _Acts(project, drill, sink, traffic)
+                acts.normal()
+                acts.decay()
+                acts.learn()
+                if plan.whole:
+                    acts.spoil(trainings)
+                timeline.expect(
+                    "every request answered", not traffic.failures, f"{sum(map(len, drill.answers.values())):,} answers"
+                )
     return drill
 
 
@@ -121,6 +123,8 @@ def _settings(plan: Plan, sink_url: str) -> dict[str, Any]:
         "serving": {
             "workers": plan.workers,
             "observe": {"max_share": 1.0},
+            # No balancer has to be told.
+            "drain_s": 0.0,
             "keys": {"requests_per_minute": 1_000_000},
         },
         "monitoring": {
@@ -138,34 +142,6 @@ def _settings(plan: Plan, sink_url: str) -> dict[str, Any]:
             "triggers": {"every_days": None, "new_labels": None, "accuracy": None, "cooldown_hours": 0.0},
         },
     }
-
-
-def _first_models(workspace: Workspace, subjects: Sequence[Subject], timeline: Timeline) -> None:
-    for subject in subjects:
-        subject.write_source(workspace.root / "data" / subject.task)
-        timeline.note("start", "training the first model", task=subject.task)
-    _train(workspace, subjects, "first", [])
-    for subject in subjects:
-        # Where `visionloop retrain` looks for what the first model was made from.
-        (workspace.root / "build").mkdir(exist_ok=True)
-        (workspace.root / f"first-{subject.task}" / subject.task).rename(workspace.root / "build" / subject.task)
-        timeline.note("first model", "trained, evaluated, promoted", task=subject.task)
-
-
-def _train(workspace: Workspace, subjects: Sequence[Subject], name: str, words: Sequence[str]) -> None:
-    """Train, evaluate and judge a model of each task; side by side, for most of the time is not a training's."""
-
-    def run(subject: Subject) -> None:
-        # A folder each: one pipeline at a time works in one.
-        folder = f"{name}-{subject.task}"
-        places = (f"build={folder}", f"reports={folder}/reports")
-        workspace.stage("drill.model", f"task={subject.task}", *places, *words)
-
-    with ThreadPoolExecutor(len(subjects)) as pool:
-        others = [pool.submit(run, subject) for subject in subjects[1:]]
-        run(subjects[0])
-        for other in others:
-            other.result()
 
 
 class _Acts:
@@ -243,17 +219,22 @@ class _Acts:
             text = f"{subject.metric} {score:.3f} on images it has not seen, at least {bound:.3f}"
             self._timeline.expect("recovered", score >= bound, text, task=subject.task)
 
-    def spoil(self) -> None:
+    def spoil(self, trainings: Trainings) -> None:
         """A model that learned nothing must be refused; then the promotion is taken back."""
         before = {subject.task: self._deployed(subject.task) for subject in self._subjects}
-        _train(self._workspace, self._subjects, "bad", ["training.max_epochs=1", "training.learning_rate=1e-7"])
+        trainings.judge_bad()
         for task, champion in before.items():
             text = f"version {champion['version']} is still the champion"
             self._timeline.expect("bad model refused", self._deployed(task) == champion, text, task=task)
-        for subject in self._subjects:
-            task, second = subject.task, self._deployed(subject.task)
-            # Where nothing was promoted there is nothing to go back to: a failure of the drill, told like the others.
-            self._workspace.visionloop("rollback", second["model"], expect=(0, 1))
+        # Where nothing was promoted there is nothing to go back to: a failure of the drill, told like the others.
+        with ThreadPoolExecutor(len(before)) as pool:
+            back = [
+                pool.submit(self._workspace.visionloop, "rollback", second["model"], expect=(0, 1))
+                for second in before.values()
+            ]
+            for one in back:
+                one.result()
+        for task, second in before.items():
             first = self._until_serves(task, lambda version, task=task: version == self._first[task])  # type: ignore[misc]
             held = first is not None and first != second["version"]
             self._timeline.expect("rollback", held, f"version {first} answers", task=task)

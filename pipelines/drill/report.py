@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 _ROLLING = 60
 """Answers over which the score is taken in the picture."""
 _STEP = 5
-"""Answers from one point of the picture to the next."""
+"""Answers from one point of the picture to the next, at least."""
+_POINTS = 150
+"""Of a curve, about: a detector's score takes a tenth of a second."""
 _PAUSE_S = 5.0
 """Nobody asked for so long: a gap in the curve."""
 _ACTS = {
@@ -125,7 +127,7 @@ def _timeline(drill: Drill) -> bytes:
 def _panel(drill: Drill, subject: Subject, axes: Axes) -> None:
     """One task's scores over time, with what was asked of them."""
     answers = sorted(drill.answers[subject.task], key=lambda answer: answer.at)
-    ends = np.arange(min(_ROLLING, len(answers)), len(answers) + 1, _STEP)
+    ends = np.arange(min(_ROLLING, len(answers)), len(answers) + 1, max(_STEP, len(answers) // _POINTS))
     scores = np.array([subject.score(answers[max(0, end - _ROLLING) : end]) for end in ends.tolist()])
     seconds = np.array([drill.timeline.seconds(answers[end - 1].at) for end in ends.tolist()])
     version_at = np.array([answers[end - 1].version for end in ends.tolist()])

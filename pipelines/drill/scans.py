@@ -45,17 +45,19 @@ class Scans(Subject):
     def __init__(
         self,
         *,
-        epochs: int = 20,
+        epochs: int = 12,
+        again: int = 10,
         normal: int = 800,
         times: int = 2,
-        labels: int = 400,
+        labels: int = 600,
         recovery: float = 0.95,
         tilt: Tilt | None = None,
     ) -> None:
         """Read the scans.
 
         Args:
-            epochs: Of the first training; retrainings take half.
+            epochs: Of the first training.
+            again: Epochs of retrainings, from the champion's weights.
             normal: Most scans of the normal traffic; there are 718.
             times: How often each scan of the decayed traffic comes, tilted in another way every time.
             labels: Answers that are labelled.
@@ -68,7 +70,8 @@ class Scans(Subject):
         self._pictures = [scan_picture(scan) for scan in bunch.images / 16.0]
         self._labels = [str(label) for label in bunch.target]
         self._places = deal(self._labels)
-        self._epochs, self._normal, self._times, self._tilt = epochs, normal, times, tilt or Tilt()
+        self._epochs, self._again, self._normal, self._times = epochs, again, normal, times
+        self._tilt = tilt or Tilt()
         self.labels, self.recovery = labels, recovery
 
     def settings(self) -> dict[str, Any]:
@@ -79,8 +82,8 @@ class Scans(Subject):
         }
 
     def relearning(self) -> list[str]:
-        """Half as many passes, from the champion's weights."""
-        return [f"classification.training.max_epochs={self._epochs // 2}"]
+        """Other passes, from the champion's weights."""
+        return [f"classification.training.max_epochs={self._again}"]
 
     def write_source(self, root: Path) -> None:
         """Write class folders in split folders."""

@@ -87,6 +87,10 @@ class Subject(ABC):
     def relearning(self) -> list[str]:
         """Hydra overrides of retrainings."""
 
+    def spoiling(self) -> list[str]:
+        """Hydra overrides of a training that learns nothing."""
+        return ["training.max_epochs=1", "training.learning_rate=1e-7"]
+
     @abstractmethod
     def write_source(self, root: Path) -> None:
         """Write the dataset of the first model."""

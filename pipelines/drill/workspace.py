@@ -66,9 +66,9 @@ class Workspace:
         """Of the service."""
         return f"http://127.0.0.1:{self.port}"
 
-    def stage(self, name: str, *words: str) -> str:
-        """`python -m pipelines.<name>`; as `command`."""
-        return self._call([sys.executable, "-m", f"pipelines.{name}", *words], (0,))[1]
+    def stage(self, name: str, *words: str, aside: bool = False) -> str:
+        """`python -m pipelines.<name>`, as `visionloop`; `aside` lets everything else go first."""
+        return self._call([sys.executable, "-m", f"pipelines.{name}", *words], (0,), aside=aside)[1]
 
     def visionloop(self, *words: str, expect: tuple[int, ...] = (0,)) -> tuple[int, str]:
         """The `visionloop` command.
@@ -85,10 +85,11 @@ class Workspace:
         """
         return self._call([str(Path(sys.executable).with_name("visionloop")), *words], expect)
 
-    def _call(self, command: list[str], expect: tuple[int, ...]) -> tuple[int, str]:
+    def _call(self, command: list[str], expect: tuple[int, ...], *, aside: bool = False) -> tuple[int, str]:
         started = time.monotonic()
+        nice = ["nice", "-n", "15"] if aside else []
         done = subprocess.run(
-            command, cwd=self.root, env=self._environment, capture_output=True, text=True, timeout=_PATIENCE_S
+            [*nice, *command], cwd=self.root, env=self._environment, capture_output=True, text=True, timeout=_PATIENCE_S
         )
         shown = " ".join([Path(command[0]).name, *command[1:]])
         ended = f"(exit status {done.returncode}, {time.monotonic() - started:.1f} s)"

@@ -48,11 +48,11 @@ def perform(asked: _Asked) -> str:
         VisionloopError: refused.
     """
     from visionloop.artifact.deployment import describe
+    from visionloop.core.places import params_path
     from visionloop.registry import deploy as deploying
     from visionloop.registry.champions import promote_by_hand, rollback
     from visionloop.registry.render import change_line
     from visionloop.registry.settings import RegistrySettings
-    from visionloop.serving.front import params_path
 
     root = Path(asked.root)
     settings = load_block(RegistrySettings, params_path(root), "registry")
@@ -65,7 +65,11 @@ def perform(asked: _Asked) -> str:
         return change_line(rollback(settings, root, model, who=asked.who, why=asked.why, now=now))
     if asked.action == "stop":
         return describe(deploying.withdraw(settings, root, model))
-    return describe(deploying.deploy(settings, root, model, version, role=asked.action, share=asked.share or 0.0))
+    lineup = deploying.deploy(
+        settings, root, model, version, role=asked.action, share=asked.share or 0.0, who=asked.who, why=asked.why,
+        force=asked.force,
+    )  # fmt: skip
+    return describe(lineup)
 
 
 if __name__ == "__main__":

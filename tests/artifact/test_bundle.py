@@ -13,6 +13,7 @@ from PIL import Image
 
 from visionloop.artifact import export
 from visionloop.artifact.bundle import Bundle
+from visionloop.artifact.model_card import by_class
 from visionloop.artifact.predictor import Predictor
 from visionloop.artifact.runtimes import RuntimeSettings
 from visionloop.core.errors import BundleError, ImageError, ModelError
@@ -38,6 +39,12 @@ def test_a_bundle_holds_what_it_should(bundle_root: Path) -> None:
     assert bundle.manifest.classes == ("blue", "green", "red")
     card = (bundle_root / "model_card.md").read_text()
     assert "`blue`, `green`, `red`" in card
+
+
+def test_a_card_names_the_class_of_each_threshold() -> None:
+    assert by_class(["cat", "dog"], [0.701861, 0.5]) == "`cat` 0.702, `dog` 0.5"
+    assert by_class(["cat", "dog"], 0.01) == "0.01"
+    assert by_class(["cat", "dog"], "fixed") == "fixed"
 
 
 def test_bytes_in_predictions_out_whatever_the_batch(bundle_root: Path) -> None:

@@ -21,7 +21,7 @@ from visionloop.monitoring.alerts.store import AlertStore
 from visionloop.monitoring.settings import StoreSettings
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-STORE = StoreSettings(timeout_s=0.2)
+STORE_URL = StoreSettings().url
 
 
 class Clock:
@@ -94,7 +94,9 @@ class Sink:
 class World:
     """One process: its own objects on a database that others may use too."""
 
-    def __init__(self, root: Path, clock: Clock, sink: Sink | None = None, **settings: Any) -> None:
+    def __init__(
+        self, root: Path, clock: Clock, sink: Sink | None = None, *, store_url: str = STORE_URL, **settings: Any
+    ) -> None:
         self.clock, self.told = clock, Told()
         rule = {"signal": "load", "threshold": 10, "for_s": 60, "clear_s": 60, "remind_s": 3600}
         rules = {name: {"enabled": False} for name in AlertSettings().rules} | {"load": rule | settings.pop("rule", {})}
@@ -102,7 +104,7 @@ class World:
         self.channels: dict[str, Channel] = {}
         if sink is not None:
             self.channels = open_channels({"hook": ChannelSettings(url=SecretStr(sink.url))}, root)
-        self.store = AlertStore.open(STORE, root)
+        self.store = AlertStore.open(StoreSettings(url=store_url, timeout_s=0.2), root)
         self.watcher = Watcher(self.store, [self.told], self.settings, self.channels, clock)
         self.sender = Sender(self.store, self.channels, self.settings.outbox, clock)
 

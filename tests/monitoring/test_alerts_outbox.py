@@ -16,6 +16,7 @@ import pytest
 from pydantic import SecretStr
 
 from tests.monitoring.alerts_factory import Clock, Sink, World
+from tests.postgresql import on_both
 from visionloop.core.errors import ConfigError
 from visionloop.core.settings import parse_settings
 from visionloop.monitoring.alerts.channels import Channel, ChannelError, open_channels
@@ -30,6 +31,7 @@ Make = Callable[..., World]
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@on_both
 def test_a_sink_that_is_down_gets_everything_in_order_once_it_is_back(world: Make, sink: Sink) -> None:
     one = world(sink, rule={"clear_s": 0})
     sink.up = False
@@ -111,6 +113,7 @@ def test_a_kill_around_the_sending_loses_nothing(
     assert (len(sink.bodies), len(ids)) == (before + 1, 1)  # a receiver knows the second by its id
 
 
+@on_both
 def test_two_watchers_at_once_send_one_message(world: Make, sink: Sink) -> None:
     pair = [world(sink), world(sink)]
     for one in pair:
@@ -134,6 +137,7 @@ def test_two_watchers_at_once_send_one_message(world: Make, sink: Sink) -> None:
     assert len(sink.bodies) == 1
 
 
+@on_both
 def test_a_state_that_another_has_changed_is_left_alone(world: Make, sink: Sink) -> None:
     one, other = world(sink), world(sink)
     one.look(11)
@@ -175,6 +179,7 @@ def test_a_message_is_given_up_after_its_time_with_a_log_line(
     assert "503" in queued.error
 
 
+@on_both
 def test_the_outbox_is_bounded_and_the_newest_stay(world: Make, sink: Sink) -> None:
     one = world(sink, outbox={"max_pending": 3}, rule={"for_s": 0})
     for label in "abcde":
@@ -184,6 +189,7 @@ def test_the_outbox_is_bounded_and_the_newest_stay(world: Make, sink: Sink) -> N
     assert one.store.counts()["given_up"] == 2
 
 
+@on_both
 def test_what_ended_long_ago_is_forgotten(world: Make, sink: Sink) -> None:
     one = world(sink, rule={"remind_s": None})
     one.fire()
@@ -193,6 +199,7 @@ def test_what_ended_long_ago_is_forgotten(world: Make, sink: Sink) -> None:
     assert one.store.counts()["sent"] == 0
 
 
+@on_both
 def test_waits_survive_a_clock_that_goes_back(world: Make, sink: Sink) -> None:
     one = world(sink)
     sink.up = False

@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 
-from tests.monitoring.alerts_factory import NOW, STORE
-from tests.monitoring.test_store import feedback, prediction
+from tests.monitoring.alerts_factory import NOW
+from tests.monitoring.rows import feedback, prediction
 from visionloop.core.errors import VisionloopError
 from visionloop.monitoring.alerts.engine import Watcher
 from visionloop.monitoring.alerts.observations import Observation, Source, span
 from visionloop.monitoring.alerts.settings import AlertSettings
 from visionloop.monitoring.alerts.sources import DiskSource, DriftReport, RetrainingReport, ServiceSource, TrafficSource
 from visionloop.monitoring.alerts.store import AlertStore
+from visionloop.monitoring.settings import StoreSettings
 from visionloop.monitoring.store import PredictionStore
 from visionloop.serving import metrics
 
@@ -29,14 +30,14 @@ MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[AlertStore]:
-    made = AlertStore.open(STORE, tmp_path)
+    made = AlertStore.open(StoreSettings(timeout_s=0.2), tmp_path)
     yield made
     made.close()
 
 
 @pytest.fixture
 def fill(tmp_path: Path) -> Iterator[Callable[..., None]]:
-    made = PredictionStore.open(STORE, tmp_path)
+    made = PredictionStore.open(StoreSettings(timeout_s=0.2), tmp_path)
 
     def add(count: int, verdicts: str = "", **changes: Any) -> None:
         """So many predictions; `verdicts` says r(ight) or w(rong) about the first of them."""
@@ -101,7 +102,7 @@ def test_accuracy_is_the_upper_bound_so_that_few_mistakes_are_no_alert(
 
 def test_the_last_word_on_a_prediction_counts(store: AlertStore, fill: Callable[..., None], tmp_path: Path) -> None:
     fill(30, verdicts="w" * 30)
-    other = PredictionStore.open(STORE, tmp_path)
+    other = PredictionStore.open(StoreSettings(timeout_s=0.2), tmp_path)
     for index in range(30):
         row = feedback(f"{index:032x}", verdict="right", key_id="ann", created_at=NOW + MINUTE)
         assert other.add_feedback(row)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -218,3 +220,46 @@ def test_a_canary_is_checked_when_it_is_named(project: DriftProject, scans: Scan
     project.send(scans.traffic[30:40], digest=bundle.digest, version="2", variant="canary")
     assert found("--version", "2")[0]["num_measured"] == 10
     assert found()[0]["num_measured"] == 30
+
+
+IN_THE_SERVICES_IMAGE = """
+import sys
+ABSENT = set(sys.argv.pop(1).split(","))
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ABSENT:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+from visionloop.cli import main
+sys.argv[0] = "visionloop"
+main()
+"""
+NOT_IN_IT = {
+    "albumentations", "dvc", "faster_coco_eval", "hydra", "matplotlib", "mlflow", "onnx", "onnxscript", "pandas",
+    "pyarrow", "pytorch_lightning", "safetensors", "scipy", "sklearn", "torch", "torchvision",
+}  # fmt: skip
+
+
+def without(project: DriftProject, absent: set[str]) -> subprocess.CompletedProcess[str]:
+    """`visionloop drift` in an interpreter that has none of these packages."""
+    return subprocess.run(
+        [sys.executable, "-c", IN_THE_SERVICES_IMAGE, ",".join(sorted(absent)), "drift"],
+        cwd=project.root, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+
+
+def test_from_the_services_image_it_says_what_is_missing_and_needs_no_more(project: DriftProject) -> None:
+    project.settle(report=True)
+    project.send(blurred(project.scans.traffic[:230]))
+    refused = without(project, NOT_IN_IT)
+    assert refused.returncode == 1
+    for part in ("drift cannot be checked: scipy is not installed", "drift check", "scipy alone"):
+        assert part in refused.stderr, refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not (project.root / "mlruns/monitoring/drift.json").exists()
+
+    done = without(project, NOT_IN_IT - {"scipy"})
+    assert done.returncode in (0, 3), done.stderr
+    assert "1 of 1 windows drifted" in done.stdout
+    assert "no report: matplotlib is not installed" in done.stderr
+    assert told(project)["created_at"]

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from visionloop.monitoring.drift.hypotheses import class_test, embedding_tests, holm, ks_test, permutation_p
+from visionloop.monitoring.drift.embedding_tests import embedding_tests
+from visionloop.monitoring.drift.hypotheses import class_test, holm, ks_test
+from visionloop.monitoring.drift.permutation import permutation_p
 
 
 def one_hot(ids: np.ndarray, num: int) -> np.ndarray:

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from tests.postgresql import on_both
+from visionloop.core.errors import DataError
 from visionloop.monitoring.history.accuracy import (
     NUM_STRATA,
     Judgements,
@@ -24,6 +26,7 @@ from visionloop.monitoring.history.accuracy import (
 )
 from visionloop.monitoring.history.counts import CONFIDENCE_EDGES, MAX_CLASSES, Counts
 from visionloop.monitoring.history.requests import Ending, Endings, add_endings, endings
+from visionloop.monitoring.history.suspects import FOLDER, SuspectKey, read_suspects, write_suspects
 from visionloop.monitoring.history.traffic import TrafficHistory
 from visionloop.monitoring.history.versions import answering_versions
 from visionloop.monitoring.settings import StoreSettings
@@ -54,11 +57,11 @@ OTHERS = [row(1000, variant="shadow"), row(1001, task="detection"), row(1002, cr
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[PredictionStore]:
-    found = PredictionStore.open(StoreSettings(flush_s=0.01), tmp_path)
+def store(store_url: str, tmp_path: Path) -> Iterator[PredictionStore]:
+    found = PredictionStore.open(StoreSettings(url=store_url, flush_s=0.01), tmp_path)
     for one in ROWS + OTHERS:
         found.log(one)
-    assert found.flush()
+    assert found.flush(30)
     yield found
     found.close()
 
@@ -72,6 +75,7 @@ def change(store: PredictionStore, statement: sa.Executable) -> None:
         connection.execute(statement)
 
 
+@on_both
 @pytest.mark.parametrize("edges", [DAY, DAY[::3], MINUTES], ids=["hours", "three hours", "minutes"])
 def test_every_answer_is_counted_where_it_belongs(store: PredictionStore, edges: list[datetime]) -> None:
     for _ in range(2):  # counted, and remembered
@@ -96,17 +100,19 @@ def test_a_percentile_is_right_to_a_tenth(store: PredictionStore) -> None:
     assert Counts().percentile_ms(50) is None
 
 
+@on_both
 def test_an_hour_that_is_over_is_counted_once(store: PredictionStore) -> None:
     first = counted(store)
     with store.database[0].connect() as connection:
         hours = connection.execute(sa.select(TRAFFIC_HOURS)).all()
-    assert [hour.start for hour in sorted(hours, key=lambda hour: hour.start)] == DAY[:23]  # not the one under way
+    assert [hour.start for hour in sorted(hours, key=lambda hour: hour.start)] == DAY[4:23]  # not the one under way
     latest = hours[-1].counts | {"classes": {"kept": 1}}
     change(store, sa.update(TRAFFIC_HOURS).where(TRAFFIC_HOURS.c.start == DAY[22]).values(counts=latest))
     assert counted(store)[22].classes == {"kept": 1}
     assert counted(store)[21] == first[21]
 
 
+@on_both
 def test_what_is_deleted_or_comes_late_is_counted_again(store: PredictionStore) -> None:
     before = counted(store)
     gone = [one for one in ROWS if DAY[10] <= one.created_at < DAY[11]][:5]
@@ -131,6 +137,7 @@ def test_rare_classes_of_an_hour_are_kept_as_others() -> None:
     assert kept.others + kept.classes.total() == many.classes.total()
 
 
+@on_both
 def test_versions_that_answered_are_listed_with_their_time(store: PredictionStore) -> None:
     found = answering_versions(*store.database, "classification")
     late = OTHERS[2].created_at
@@ -141,6 +148,7 @@ def test_versions_that_answered_are_listed_with_their_time(store: PredictionStor
     assert found[1].first_at == ROWS[99].created_at
 
 
+@on_both
 def test_what_people_said_counts_when_the_answer_was_given(store: PredictionStore) -> None:
     later = NOW + timedelta(minutes=10)
 
@@ -162,7 +170,31 @@ def test_what_people_said_counts_when_the_answer_was_given(store: PredictionStor
     assert parts[bisect.bisect_right(DAY, ROWS[200].created_at) - 1].total == 1
     assert merged_judgements(judgements(*store.database, "classification", [later, later + HOUR])).total == 0
 
+    # Without the words that retraining would hold back, which are counted apart.
+    def held(key: str, since: datetime) -> Judgements:
+        suspects = [SuspectKey(key=key, since=since, kind="burst")]
+        return merged_judgements(judgements(*store.database, "classification", DAY, suspects))
 
+    found = held("bob", later)
+    assert (found.total, sum(found.right), found.disputed, found.held) == (4, 2, 0, 1)
+    assert held("bob", later + HOUR) == whole
+    nobody = held("", later)
+    assert (nobody.total, nobody.disputed, nobody.held) == (0, 1, 3)
+
+
+def test_suspicious_keys_are_left_and_found_again(tmp_path: Path) -> None:
+    assert read_suspects(tmp_path, "detection") == ()
+    keys = (SuspectKey(key="eve", since=NOW, kind="outlier"), SuspectKey(key="", since=NOW, kind="burst"))
+    write_suspects(keys, tmp_path, "detection")
+    assert read_suspects(tmp_path, "detection") == keys
+    write_suspects((), tmp_path, "detection")
+    assert read_suspects(tmp_path, "detection") == ()
+    (tmp_path / FOLDER / "detection.json").write_text('[{"key": 1}]')
+    with pytest.raises(DataError, match="suspicious keys cannot be read"):
+        read_suspects(tmp_path, "detection")
+
+
+@on_both
 def test_what_was_drawn_by_chance_is_counted_alone(store: PredictionStore) -> None:
     engine, where = store.database
     chosen = {"task": "classification", "chosen_at": NOW, "day": "d", "usefulness": 0.5}
@@ -213,6 +245,7 @@ def test_few_judged_answers_are_taken_as_they_are() -> None:
     assert feedback_accuracy(Counts(), said) == found  # the answers themselves are gone
 
 
+@on_both
 def test_endings_of_all_workers_are_one_sum_by_the_minute(store: PredictionStore) -> None:
     minute = int(MINUTES[-2].timestamp()) // 60
     one = {Ending(minute, 200, ""): 5, Ending(minute, 503, "overloaded"): 1, Ending(minute - 3, 415, "bad"): 2}
@@ -225,6 +258,7 @@ def test_endings_of_all_workers_are_one_sum_by_the_minute(store: PredictionStore
     assert [part.total for part in endings(*store.database, DAY)][-1] == 11
 
 
+@on_both
 def test_endings_older_than_any_range_are_forgotten(store: PredictionStore) -> None:
     minute, later = int(NOW.timestamp()) // 60, timedelta(days=41)
     around = [NOW - HOUR, NOW + HOUR]

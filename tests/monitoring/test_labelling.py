@@ -15,6 +15,7 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
+from tests.postgresql import on_both
 from visionloop.monitoring.labelling.choice import NOVEL_FROM, Pool, Purpose, choose
 from visionloop.monitoring.labelling.estimate import Judged, true_accuracy
 from visionloop.monitoring.labelling.rounds import Model, _drawn, left_today, to_label
@@ -155,8 +156,8 @@ def test_reasons_take_turns_by_their_shares(digits: tuple[Scans, Scans]) -> None
 class Traffic:
     """A store with the model's answers to scans."""
 
-    def __init__(self, root: Path, seen: Scans, scans: Scans) -> None:
-        self.store = PredictionStore.open(StoreSettings(flush_s=0.01), root)
+    def __init__(self, root: Path, url: str, seen: Scans, scans: Scans) -> None:
+        self.store = PredictionStore.open(StoreSettings(url=url, flush_s=0.01), root)
         self.scans = scans
         self.model = Model(digest="d", num_classes=10, space=Space.of(seen.embeddings))
         self.lost: set[str] = set()
@@ -203,12 +204,13 @@ class Traffic:
 
 
 @pytest.fixture
-def traffic(tmp_path: Path, digits: tuple[Scans, Scans]) -> Iterator[Traffic]:
-    made = Traffic(tmp_path, *digits)
+def traffic(tmp_path: Path, store_url: str, digits: tuple[Scans, Scans]) -> Iterator[Traffic]:
+    made = Traffic(tmp_path, store_url, *digits)
     yield made
     made.store.close()
 
 
+@on_both
 def test_a_choice_stays_until_it_is_judged_and_the_day_has_a_budget(traffic: Traffic) -> None:
     traffic.answer(0, 300, NOW)
     first = traffic.ask(per_day=30)
@@ -235,6 +237,7 @@ def test_an_image_that_is_gone_is_not_asked_for(traffic: Traffic) -> None:
     assert all(int(id_) % 2 for id_, _ in traffic.ask(limit=40))
 
 
+@on_both
 def test_a_shadows_other_answer_is_a_reason(traffic: Traffic) -> None:
     traffic.answer(0, 60, NOW)
     row = ComparisonRow(prediction_id="0007", digest="s", created_at=NOW, agreement=0.0, details={})
@@ -243,6 +246,7 @@ def test_a_shadows_other_answer_is_a_reason(traffic: Traffic) -> None:
     assert dict(traffic.ask(random=0.0))["0007"] == "disagreement"
 
 
+@on_both
 def test_two_workers_that_choose_at_once_keep_to_the_budget(traffic: Traffic) -> None:
     traffic.answer(0, 200, NOW)
     traffic.ask(per_day=20)

@@ -16,7 +16,8 @@ from visionloop.evaluation.evaluate import evaluate
 from visionloop.evaluation.gate import Verdict, decide
 from visionloop.evaluation.settings import EvaluationSettings, GateSettings
 from visionloop.evaluation.summary import EvaluationSummary
-from visionloop.registry.champions import ChampionChange, promote
+from visionloop.registry.audit import ChampionChange
+from visionloop.registry.champions import promote
 from visionloop.registry.connection import connect
 from visionloop.registry.models import RegisteredVersion, record_verdict, register
 from visionloop.registry.settings import RegistrySettings

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -8,6 +9,7 @@ from tests.registry.conftest import MODEL, NOW, Project
 from visionloop.artifact.bundle import Bundle
 from visionloop.artifact.deployment import Deployment, Lineup
 from visionloop.core.errors import RegistryError
+from visionloop.registry.audit import champion_changes, champion_since
 from visionloop.registry.champions import rollback
 from visionloop.registry.deploy import deploy, withdraw
 
@@ -87,3 +89,31 @@ def test_bundles_that_served_long_ago_are_cleared_away(project: Project) -> None
     kept = list((project.root / "mlruns/deployed").glob("[!.]*"))
     assert len(kept) == 6
     assert (project.root / "mlruns" / lineup(project).champion.bundle).is_dir()
+
+
+def test_a_canary_that_the_gate_refused_needs_force_and_leaves_a_trace(project: Project) -> None:
+    project.versions(1)
+    project.promote("1", None)
+    folder = project.make("bad", threshold=90.0)
+    version = project.register(folder).version
+    project.judge(folder, version, floor=0.99)
+    with pytest.raises(RegistryError, match="the gate says: refuse: accuracy") as error:
+        deploy(project.settings, project.root, MODEL, version, role="canary", share=0.5)
+    assert "--shadow" in error.value.action
+    assert lineup(project).canary is None
+    deploy(project.settings, project.root, MODEL, version, role="shadow")  # nobody gets its answers
+    deploy(
+        project.settings, project.root, MODEL, version, role="canary", share=0.5, who="ann", why="to see", force=True
+    )
+    canary = lineup(project).canary
+    assert canary is not None
+    assert canary.version == version
+    audit = project.root / project.settings.audit
+    last = json.loads(audit.read_text().splitlines()[-1])
+    assert (last["action"], last["who"], last["to_version"], last["why"], last["forced"]) == (
+        "canary", "ann", version, "50%: to see", True,
+    )  # fmt: skip
+    # Of champions' changes it is none.
+    assert champion_since(audit, MODEL) == NOW
+    assert [line["action"] for line in champion_changes(audit, 10)] == ["promote"]
+    assert champion_since(audit, "another") is None

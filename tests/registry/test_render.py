@@ -9,7 +9,7 @@ from rich.console import Console
 from tests.evaluation.test_gate import summary
 from visionloop.evaluation.gate import decide
 from visionloop.evaluation.settings import GateSettings
-from visionloop.registry.champions import ChampionChange
+from visionloop.registry.audit import ChampionChange
 from visionloop.registry.models import ModelRow
 from visionloop.registry.render import change_line, models_json, models_table, verdict_lines
 

@@ -71,6 +71,15 @@ def test_confirmed_and_corrected_answers_become_labels_and_wrong_ones_do_not() -
     assert labels == {sha("a"): one("7"), sha("b"): one("3")}
     assert (found.added, found.num_unlabelled) == (2, 1)
     assert held(found) == {sha("lost"): "no_image", sha("d"): "unknown_class"}
+    assert found.summary().endswith("held back: 1 no_image, 1 unknown_class; only called wrong: 1")
+
+
+def test_what_is_said_of_the_dataset_s_own_images_is_counted_and_changes_nothing() -> None:
+    known = {sha("a"): one("7"), sha("b"): one("7")}
+    found = gather([word("a", "7"), word("b", "3"), word("c", "1")], known=known)
+    assert [item.sha256 for item in found.images] == [sha("c")]
+    assert (found.num_known, found.num_denied) == (2, 1)
+    assert found.summary().endswith("on the dataset's own images: 2 (1 described differently)")
 
 
 def test_the_same_feedback_again_changes_nothing() -> None:
@@ -165,6 +174,7 @@ def test_a_burst_against_what_was_known_holds_one_key_back_and_spares_the_others
     fresh = [word(f"new{number}", "1", key="eve", minutes=1001) for number in range(5)]
     found = gather([*honest(40), *poison, *fresh])
     assert set(found.suspicious) == {"eve"}
+    assert [(item.key, item.kind) for item in found.suspects] == [("eve", "burst")]
     assert {item.sha256: item.objects for item in found.images} == {sha(n): one("7") for n in range(40)}
     assert held(found) == {sha(f"new{number}"): "burst" for number in range(5)}
     # A person may say otherwise; then the contradictions wait, and what nobody contradicts is taken.

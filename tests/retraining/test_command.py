@@ -22,6 +22,7 @@ from visionloop.core.errors import Interrupted, VisionloopError
 from visionloop.data.overlay import write_overlay
 from visionloop.monitoring.settings import StoreSettings
 from visionloop.monitoring.store import PredictionStore
+from visionloop.retraining.canary import Trial
 from visionloop.retraining.job import exclusive
 from visionloop.retraining.state import Journal
 
@@ -163,3 +164,22 @@ def test_the_schedule_of_the_settings_is_printed(here: Path) -> None:
     done = CliRunner().invoke(main, ["schedule", "print", "systemd"])
     assert "OnCalendar=*-*-* 03:00:00 UTC" in done.output
     assert f"WorkingDirectory={here}" in done.output
+
+
+def test_the_canary_is_looked_at_first(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def settle(self: Loop, now: object, who: str, *, act: bool = True) -> Trial | None:
+        if self.task == "detection":
+            raise VisionloopError("no registry", where="w", expected="e", action="a")
+        return Trial(version="4", outcome="promoted" if act else "waiting", text="9 answers")
+
+    monkeypatch.setattr(Loop, "settle_canary", settle)
+    assert retrain.main(["--task", "classification", "--dry-run"]) == 0
+    assert "canary    version 4 stays on trial: 9 answers" in capsys.readouterr().out
+    # What is wrong with a canary is told, and keeps nothing from its retraining.
+    assert retrain.main([]) == 1
+    said = capsys.readouterr()
+    assert said.out.index("canary version 4 promoted: 9 answers") < said.out.index("classification: retraining")
+    assert "detection: canary: error: no registry" in said.err
+    assert (report(here)["step"], len(journal(here, "detection").history())) == ("canary", 1)

@@ -23,6 +23,7 @@ from visionloop.core.files import sha256_bytes
 from visionloop.data.overlay import LabelledImage, Overlay, TrueObject
 from visionloop.evaluation.evaluate import evaluate
 from visionloop.evaluation.settings import GateSettings
+from visionloop.monitoring.history.suspects import SuspectKey, read_suspects
 from visionloop.registry import champions
 from visionloop.registry.champions import rollback
 from visionloop.registry.settings import RegistrySettings
@@ -131,8 +132,10 @@ def test_from_a_verdict_to_the_service_and_back(project: Project, monkeypatch: p
     for _ in range(2):
         assert (job.promote().outcome, serving(project)) == ("promoted", "2")
     audit = [json.loads(line) for line in (project.root / "mlruns/audit.jsonl").read_text().splitlines()]
-    assert [(line["to_version"], line["who"]) for line in audit] == [("1", "pipeline"), ("2", "ann (retraining)")]
-    assert audit[1]["why"].startswith("retraining r127.5: promote")
+    assert [(line["action"], line["to_version"], line["who"]) for line in audit] == [
+        ("promote", "1", "pipeline"), ("canary", "2", "ann (retraining)"), ("promote", "2", "ann (retraining)"),
+    ]  # fmt: skip
+    assert audit[-1]["why"].startswith("retraining r127.5: promote")
     assert job.judge().outcome == "unchanged"
 
     # What is worse on recent images is registered, and stays there.
@@ -204,7 +207,7 @@ def collected(tmp_path: Path) -> tuple[Run, Collected, Callable[[str], Path | No
     held = Held(image="f" * 64, reason="conflict", text=text, keys=("ann", "bob"), predictions=("p",))
     found = Collected(
         images=(image,), added=1, changed=0, withdrawn=(), held=(held,), suspicious={}, num_words=3, num_unlabelled=0,
-        num_known=0,
+        num_known=0, num_denied=0, suspects=(SuspectKey(key="eve", since=NOW, kind="burst"),),
     )  # fmt: skip
     state = RunState(run="r", task="t", status="running", reasons=(), who="ann", started_at=NOW, steps=())
     (tmp_path / "run").mkdir()
@@ -215,7 +218,8 @@ def test_a_version_is_what_was_collected(
     collected: tuple[Run, Collected, Callable[[str], Path | None]], tmp_path: Path
 ) -> None:
     run, found, find = collected
-    steps.save_collected(run, found)
+    steps.save_collected(run, found, tmp_path)
+    assert read_suspects(tmp_path, "t") == (SuspectKey(key="eve", since=NOW, kind="burst"),)
     assert 'conflict,"ann says 7, and bob says 3",ann bob,p' in (run.folder / "held.csv").read_text()
     for _ in range(2):
         done = steps.write_version(run, tmp_path / "overlay", find, lambda: "pinned")
@@ -227,7 +231,7 @@ def test_an_image_that_vanished_since_stops_the_version(
     collected: tuple[Run, Collected, Callable[[str], Path | None]], tmp_path: Path
 ) -> None:
     run, found, _ = collected
-    steps.save_collected(run, found)
+    steps.save_collected(run, found, tmp_path)
     with pytest.raises(VisionloopError, match="is gone since it was collected"):
         steps.write_version(run, tmp_path / "overlay", lambda sha: None, lambda: "pinned")
     assert not (tmp_path / "overlay").exists()

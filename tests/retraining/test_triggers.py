@@ -36,6 +36,7 @@ def decide(
     report: DriftFile | None = None,
     right: Sequence[bool] = (),
     new_labels: int = 0,
+    champion_since: datetime | None = None,
     force: bool = False,
     **changes: Any,
 ) -> Decision:
@@ -47,6 +48,7 @@ def decide(
         drift=report,
         judged=[Judged(right=is_right) for is_right in right],
         new_labels=new_labels,
+        champion_since=champion_since,
         force=force,
     )
 
@@ -59,6 +61,14 @@ def test_nothing_asks() -> None:
     decision = decide()
     assert (decision.runs, fired(decision), decision.held) == (False, [], ())
     assert decision.line.startswith("nothing asks for it: the last one ended 2.0 d ago, one is due every 7 d")
+
+
+def test_before_the_first_retraining_the_schedule_counts_from_the_champion() -> None:
+    fresh = decide(history=[], champion_since=NOW - timedelta(minutes=20))
+    assert (fresh.runs, fresh.signals[0].text) == (False, "the champion was promoted 20 min ago, one is due every 7 d")
+    assert fired(decide(history=[], champion_since=NOW - timedelta(days=8))) == ["schedule"]
+    # Afterwards the last retraining counts, whatever it led to.
+    assert fired(decide(history=[ended(7 * 24 + 1)], champion_since=NOW)) == ["schedule"]
 
 
 @pytest.mark.parametrize(

@@ -214,6 +214,7 @@ def test_models_are_described(service: Service, bundles: dict[str, Path]) -> Non
     assert rows["classification", "canary"].version == "2"
     assert rows["detection", "champion"].classes == ["blue", "green", "red"]
     assert answer.failures == {}
+    assert answer.max_image_bytes == 10_000_000
 
 
 def test_a_session_keeps_its_variant_and_the_share_is_kept(service: Service, bundles: dict[str, Path]) -> None:
@@ -369,7 +370,7 @@ def test_a_prediction_is_remembered_with_its_image_hashed_off_the_event_loop(
         threads.append(threading.current_thread().name)
         return hashlib.sha256(data).hexdigest()
 
-    monkeypatch.setattr("visionloop.serving.models.sha256_bytes", hashed)
+    monkeypatch.setattr("visionloop.serving.live.sha256_bytes", hashed)
     image = encoded()
     answer = service.client.post("/v1/classify", files={"image": image}).json()
     found = service.client.get(f"/v1/predictions/{answer['predictions'][0]['id']}").json()

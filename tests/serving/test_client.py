@@ -25,7 +25,7 @@ from visionloop.serving.guard import Guard
 from visionloop.serving.keys import KeyRing, create_key
 from visionloop.serving.problems import Problem, problem_response
 
-MODELS: dict[str, Any] = {"models": [], "failures": {}}
+MODELS: dict[str, Any] = {"models": [], "failures": {}, "max_image_bytes": 10_000_000}
 BATCH = {
     "id": "1", "task": "detection", "status": "waiting", "total": 1, "done": 0, "failures": 0, "skipped": 0,
     "created_at": 0.0, "url": "/v1/batches/1",

@@ -11,8 +11,8 @@ from starlette.types import Receive, Scope, Send
 
 from visionloop.core.errors import ConfigError
 from visionloop.serving import front
-from visionloop.serving.front import Front, load_settings, role_of
-from visionloop.serving.settings import KeySettings, ServingSettings
+from visionloop.serving.front import Front, role_of
+from visionloop.serving.settings import KeySettings, ServingSettings, load_settings
 
 
 async def bento(scope: Scope, receive: Receive, send: Send) -> None:

@@ -15,8 +15,10 @@ from tests.serving.conftest import SETTINGS, Service, canary, encoded, serving, 
 from tests.web.watched import CLASSES, DIGESTS, HOURS, PER_HOUR, watch
 from visionloop.artifact.deployment import Lineup
 from visionloop.monitoring.drift.summary import FOLDER
+from visionloop.monitoring.history.suspects import SuspectKey, write_suspects
 from visionloop.serving import schema_monitoring as schema
 from visionloop.serving.schema import Shape
+from visionloop.serving.schema_drift import DriftAnswer
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +36,16 @@ def ask(service: Service, path: str, shape: type[Shape], **options: Any) -> Any:
     found = shape.model_validate(answer.json())
     assert found.model_extra == {}
     return found
+
+
+def test_words_of_suspicious_keys_are_left_out_and_counted(service: Service) -> None:
+    # First in this file: answers are given again for some seconds.
+    everybody = SuspectKey(key="", since=datetime(2020, 1, 1, tzinfo=UTC), kind="burst")
+    write_suspects([everybody], service.root, "classification")
+    found = ask(service, "summary", schema.SummaryAnswer, task="classification", range="day")
+    assert found.accuracy is None
+    assert found.held_back > 5
+    write_suspects([], service.root, "classification")
 
 
 @pytest.mark.parametrize(("range_", "buckets"), [("hour", 60), ("day", 24), ("week", 56), ("month", 60)])
@@ -55,7 +67,7 @@ def test_a_week_has_all_that_was_answered_and_said(service: Service) -> None:
     assert sum(found.confidence.counts) == found.answers
     assert 8 < found.latency_ms.p50 < 17 < found.latency_ms.p95 < found.latency_ms.p99
     assert 0.7 < found.accuracy.lower < found.accuracy.value < found.accuracy.upper < 0.95
-    assert (found.accuracy.basis, found.accuracy.drawn) == ("weighted", 0)
+    assert (found.accuracy.basis, found.accuracy.drawn, found.held_back) == ("weighted", 0, 0)
     both = [bucket for bucket in found.buckets if "2" in bucket.by_version]
     assert 4 <= len(both) <= 5
     assert sum(bucket.by_version["2"] for bucket in both) == 24
@@ -93,7 +105,7 @@ def test_a_canary_is_compared_with_the_champion_though_it_has_not_answered(
 
 
 def test_drift_is_what_the_check_left(service: Service) -> None:
-    found = ask(service, "drift", schema.DriftAnswer, task="classification").report
+    found = ask(service, "drift", DriftAnswer, task="classification").report
     assert (found.alarm, found.severity, found.status, found.is_champion) == (True, "critical", "critical", True)
     assert [window.status for window in found.windows] == ["ok", "drift", "critical", "insufficient_data"]
     assert (found.latest, found.windows[0].accuracy.value, found.accuracy.status) == (2, 0.93, "not_valid")
@@ -109,13 +121,13 @@ def test_drift_is_what_the_check_left(service: Service) -> None:
 
 def test_drift_that_was_not_checked_or_cannot_be_read_is_said(service: Service) -> None:
     path = service.root / FOLDER / "detection.json"
-    assert ask(service, "drift", schema.DriftAnswer, task="detection").report is None
+    assert ask(service, "drift", DriftAnswer, task="detection").report is None
     path.write_text("{")
-    found = ask(service, "drift", schema.DriftAnswer, task="detection")
+    found = ask(service, "drift", DriftAnswer, task="detection")
     assert found.report is None
     assert found.problem.startswith("the drift check's result cannot be read")
     path.unlink()
-    assert ask(service, "drift", schema.DriftAnswer, task="../classification").report is None
+    assert ask(service, "drift", DriftAnswer, task="../classification").report is None
 
 
 def test_alerts_come_with_their_state(service: Service) -> None:
@@ -197,6 +209,6 @@ def test_without_a_store_the_rest_is_still_told(service: Service, monkeypatch: p
     monkeypatch.setattr(service.api._memory, "store", None)
     for path in ("summary?task=classification", "comparison?task=classification", "alerts", "requests"):
         assert service.client.get(f"/v1/monitoring/{path}").json()["code"] == "store_off"
-    drift = ask(service, "drift", schema.DriftAnswer, task="classification").report
+    drift = ask(service, "drift", DriftAnswer, task="classification").report
     assert [image.has_image for image in drift.newest] == [False] * 3
     ask(service, "service", schema.ServiceAnswer)

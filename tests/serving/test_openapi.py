@@ -115,6 +115,7 @@ def test_examples_have_the_types_they_show(name: str) -> None:
         examples_label_studio,
         examples_review,
         schema,
+        schema_drift,
         schema_label_studio,
         schema_monitoring,
         schema_report,
@@ -137,6 +138,13 @@ def test_examples_have_the_types_they_show(name: str) -> None:
                 for body in response.get("content", {}).values():
                     if "example" in body and "$ref" in body["schema"]:
                         type_name = body["schema"]["$ref"].rsplit("/", 1)[1]
-                        places = (schema, schema_review, schema_label_studio, schema_report, schema_monitoring)
+                        places = (
+                            schema,
+                            schema_review,
+                            schema_label_studio,
+                            schema_report,
+                            schema_monitoring,
+                            schema_drift,
+                        )
                         (shape,) = {getattr(place, type_name) for place in places if hasattr(place, type_name)}
                         assert shape.model_validate(body["example"]).model_extra == {}, path

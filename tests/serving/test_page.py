@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from visionloop.serving.front import role_of
@@ -102,3 +103,22 @@ def test_without_a_build_the_page_says_how_to_make_one(tmp_path: Path) -> None:
     assert answer.status_code == 200
     assert "make web" in answer.text
     assert "/openapi.json" in answer.text
+
+
+def test_a_browser_that_went_astray_gets_the_page_and_nobody_else(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<!doctype html><title>page</title>")
+    page = Page(tmp_path)
+
+    def asked(path: str, accept: str, method: str = "GET") -> int | None:
+        scope = {
+            "type": "http", "method": method, "path": path, "query_string": b"", "server": ("x", 80), "scheme": "http",
+            "headers": [(b"accept", accept.encode())],
+        }  # fmt: skip
+        found = page.unknown(Request(scope))
+        return found and found.status_code
+
+    assert asked("/nothing", "text/html,application/xhtml+xml,*/*;q=0.8") == 404
+    assert asked("/nothing", "*/*") is None
+    assert asked("/nothing", "text/html", "POST") is None
+    assert asked("/v1/nothing", "text/html") is None
+    assert asked("/assets/old-abc.js", "text/html") is None

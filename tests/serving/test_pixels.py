@@ -92,7 +92,7 @@ class TestTooMany:
             assert release.wait(60)
             return shrunk(*args)  # type: ignore[arg-type]
 
-        monkeypatch.setattr("visionloop.serving.models.shrunk", slow)
+        monkeypatch.setattr("visionloop.serving.live.shrunk", slow)
 
         async def scenario() -> tuple[httpx.Response, httpx.Response, httpx.Response]:
             transport = httpx.ASGITransport(service.api.app())

@@ -103,8 +103,13 @@ def test_the_queue_says_what_to_label_and_why(service: Service, ids: list[str]) 
     row = ComparisonRow(prediction_id=ids[3], digest="s", created_at=datetime.now(UTC), agreement=0.0, details={})
     store.log_comparison(row)
     assert flushed(service)
-    queue = service.client.get("/v1/queue", params={"task": "classification"}).json()
-    assert queue["waiting"] == 6
+    of_task = {"task": "classification"}
+    for _ in range(2):
+        before = service.client.get("/v1/queue", params=of_task).json()
+        assert (before["items"], before["left_today"]) == ([], 200)
+    queue = service.client.post("/v1/queue", params=of_task).json()
+    assert queue["waiting"] == 7
+    assert service.client.get("/v1/queue", params=of_task).json() == queue
     chosen = [item["prediction"]["id"] for item in queue["items"]]
     assert set(chosen) <= set(ids[:6])
     assert len(chosen) >= 4
@@ -130,6 +135,7 @@ def test_the_queue_says_what_to_label_and_why(service: Service, ids: list[str]) 
         ("/v1/predictions?klass=1", "option klass"),
         ("/v1/predictions/x/image?size=3", "option size"),
         ("/v1/queue", "option task"),
+        ("/v1/queue?task=classification&limit=0", "option limit"),
     ],
 )
 def test_a_wrong_option_is_named(service: Service, path: str, where: str) -> None:

@@ -21,7 +21,7 @@ from PIL import Image
 from tests.serving.conftest import SETTINGS, Service, encoded
 from tests.serving.live import Listening, Reply, ask, chunk, connect, head, listening, post, reply, wait_for
 from visionloop.serving import metrics
-from visionloop.serving.models import Answer, Job
+from visionloop.serving.live import Answer, Job
 from visionloop.serving.settings import BatchingSettings, UploadSettings
 
 IMAGE = encoded()

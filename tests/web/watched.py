@@ -27,18 +27,26 @@ CLASSES = ("red", "green", "blue")
 HOURS = 144
 PER_HOUR = 4
 DIGESTS = {"1": "1" * 64, "2": "2" * 64}
+_STORE = StoreSettings()
 
 
-def watch(folder: Path, now: datetime, digests: Mapping[str, str] = DIGESTS, *, pictures: bool = True) -> None:
-    """Fill a project's folder; with `pictures`, two of the images are kept.
+def watch(
+    folder: Path,
+    now: datetime,
+    digests: Mapping[str, str] = DIGESTS,
+    *,
+    pictures: bool = True,
+    store: StoreSettings = _STORE,
+) -> None:
+    """Fill a project's folder, and its store; with `pictures`, two of the images are kept.
 
     Version 2 answers half of the images from 36 to 24 hours ago, and is right more often.
     """
-    _answers(folder, now, digests)
+    _answers(folder, now, digests, store)
     if pictures:
         _keep_pictures(folder)
     write_drift(folder, now, digests["1"])
-    with closing(AlertStore.open(StoreSettings(), folder)) as alerts:
+    with closing(AlertStore.open(store, folder)) as alerts:
         states = [
             _alert("drift", "classification", "firing", "critical", now - timedelta(hours=3), now),
             _alert("latency", "classification", "pending", "warning", now - timedelta(minutes=2), now),
@@ -53,9 +61,9 @@ def watch(folder: Path, now: datetime, digests: Mapping[str, str] = DIGESTS, *, 
         )  # fmt: skip
 
 
-def _answers(folder: Path, now: datetime, digests: Mapping[str, str]) -> None:
+def _answers(folder: Path, now: datetime, digests: Mapping[str, str], settings: StoreSettings) -> None:
     rng = random.Random(5)
-    settings = StoreSettings(flush_s=0.01, max_pending=100_000)
+    settings = settings.model_copy(update={"flush_s": 0.01, "max_pending": 100_000})
     with closing(PredictionStore.open(settings, folder)) as store:
         said = []
         for index in range(HOURS * PER_HOUR):

@@ -74,7 +74,7 @@ test('classes are chosen with number keys, and taken back', async ({ page, reque
   await page.keyboard.press('Enter');
   await expect(said(page)).toHaveText('Saved: it was right.');
   expect((await stored(request, newer)).feedback).toMatchObject([{ verdict: 'right', label: null }]);
-  await page.getByRole('button', { name: 'Wrong, none of these' }).click();
+  await page.getByRole('button', { name: 'None of these' }).click();
   await expect(said(page)).toHaveText('Saved: it was wrong.');
   expect((await stored(request, older)).feedback).toMatchObject([{ verdict: 'wrong' }]);
 
@@ -82,8 +82,62 @@ test('classes are chosen with number keys, and taken back', async ({ page, reque
   await page.getByRole('button', { name: 'Number keys' }).click();
   await page.keyboard.press('u');
   await expect(said(page)).toHaveText('Saved: it was wrong.');
+
+  // What was said is seen, kept by going on, and can be taken back.
+  await page.getByRole('button', { name: 'Number keys' }).click();
   await page.getByRole('radio', { name: 'Judged' }).click();
-  await expect(page.getByText('Said before: right')).toBeVisible();
+  const before = page.getByTestId('before');
+  await expect(before).toContainText('Said before: the model was right.');
+  await page.keyboard.press('Enter');
+  await expect(before).toContainText('Said before: none of these.');
+  expect((await stored(request, newer)).feedback).toHaveLength(1);
+  await before.getByRole('button', { name: 'Take back' }).click();
+  await expect(before).toHaveCount(0);
+  expect((await stored(request, older)).feedback).toEqual([]);
+  await page.keyboard.press((await choice.getAttribute('aria-keyshortcuts')) ?? '');
+  await expect(said(page)).toHaveText(`Saved: ${other}.`);
+  expect((await stored(request, older)).feedback).toMatchObject([{ verdict: 'corrected', label: other }]);
+});
+
+test('Enter judges the picture, and never what another link or button is pressed for', async ({ page, request }) => {
+  const [older = '', newer = ''] = await ask(request, 'classify', 2);
+  await open(page, 'Classification');
+  await page.reload();
+  await page.getByRole('radio', { name: 'Latest' }).click();
+  await page.reload(); // nothing has been done on the page since
+  await expect(page.getByText(/^1 of \d+$/)).toBeVisible();
+  await page.keyboard.press('Tab');
+  await expect(page.getByRole('link', { name: 'Skip to the content' })).toBeFocused();
+  await page.keyboard.press('Enter');
+  await expect(page).toHaveURL(/#main$/);
+  await expect(said(page)).toHaveText('');
+
+  await page.getByRole('link', { name: 'Try it' }).click();
+  await page.getByRole('link', { name: 'Correct' }).click();
+  const stage = page.getByRole('application');
+  await expect(stage).toBeFocused();
+  await page.getByRole('radio', { name: 'Latest' }).click();
+  await expect(stage).toBeFocused();
+  await page.keyboard.press('s');
+  await expect(page.getByText(/^2 of/)).toBeVisible();
+  await page.getByRole('button', { name: 'Zoom in' }).click();
+  await page.keyboard.press('Enter');
+  await expect(said(page)).toHaveText('Saved: it was right.');
+  expect((await stored(request, older)).feedback).toMatchObject([{ verdict: 'right' }]);
+  expect((await stored(request, newer)).feedback).toEqual([]);
+
+  // Undo goes step by step, over what was skipped as well.
+  await page.keyboard.press('s');
+  await expect(page.getByText(/^4 of|^All looked at/)).toBeVisible();
+  await page.keyboard.press('u');
+  await expect(said(page)).toHaveText('Back at the picture you skipped.');
+  await expect(page.getByText(/^3 of/)).toBeVisible();
+  await page.keyboard.press('u');
+  await expect(said(page)).toContainText('Taken back');
+  await expect(page.getByText(/^2 of/)).toBeVisible();
+  await page.keyboard.press('u');
+  await expect(page.getByText(/^1 of/)).toBeVisible();
+  expect((await stored(request, older)).feedback).toEqual([]);
 });
 
 test('boxes are drawn, moved, resized and removed with mouse and keys', async ({ page, request }) => {
@@ -108,7 +162,12 @@ test('boxes are drawn, moved, resized and removed with mouse and keys', async ({
   await expect(made).toContainText('30 25 90 65');
   await drag([90, 65], [100, 75]);
   await expect(made).toContainText('30 25 100 75');
-  await made.getByRole('button', { name: /^red/ }).focus();
+  const stage = page.getByRole('application');
+  const over = async (x: number, y: number) => {
+    await page.mouse.move(at(x, y).x, at(x, y).y);
+    return stage.evaluate((element) => element.style.cursor);
+  };
+  expect([await over(100, 75), await over(60, 50), await over(190, 5)]).toEqual(['nwse-resize', 'move', '']);
   await page.keyboard.press('ArrowLeft');
   await expect(made).toContainText('28 25 98 75');
   await page.keyboard.press('Shift+ArrowDown');
@@ -117,10 +176,17 @@ test('boxes are drawn, moved, resized and removed with mouse and keys', async ({
   await expect(made).toContainText('28 25 98 75');
   await page.getByRole('button', { name: 'Add a box' }).click();
   await expect(boxes(page)).toHaveCount(before + 2);
+  await expect(stage).toBeFocused();
+  const place = await boxes(page).last().textContent();
+  await page.keyboard.press('ArrowRight');
+  await expect(boxes(page).last()).not.toHaveText(place ?? '');
   await page.keyboard.press('Delete');
   await expect(boxes(page)).toHaveCount(before + 1);
+  await drag([150, 20], [170, 22]); // too thin to be meant
+  await expect(boxes(page)).toHaveCount(before + 1);
   await picture(page, 'label-boxes');
-  await page.getByRole('button', { name: 'Save these boxes' }).click();
+  await made.getByRole('button', { name: /^red/ }).click();
+  await page.keyboard.press('Enter');
   await expect(said(page)).toHaveText(/^Saved: \d+ box/);
   const [feedback] = (await stored(request, id)).feedback;
   const label = feedback?.label as { class: string; box_xyxy: number[] }[];
@@ -134,15 +200,24 @@ test('boxes are drawn, moved, resized and removed with mouse and keys', async ({
 test.describe('with fingers', () => {
   test.use({ hasTouch: true, viewport: { width: 390, height: 844 } });
 
-  test('a box is drawn', async ({ page, context, request }) => {
+  test('the picture scrolls with the page, and boxes are drawn where that is chosen', async ({ page, context, request }) => {
     await ask(request, 'detect', 1);
     await open(page, 'Detection');
     const before = await boxes(page).count();
-    await page.getByRole('application').scrollIntoViewIfNeeded();
-    const at = await onScreen(page);
+    // What is to be pressed is in sight, wherever the page is scrolled to.
+    await expect(page.getByRole('button', { name: 'Right' })).toBeInViewport({ ratio: 1 });
+    let at = await onScreen(page);
     const session = await context.newCDPSession(page);
     const touch = (type: 'touchStart' | 'touchMove' | 'touchEnd', ...points: { x: number; y: number }[]) =>
       session.send('Input.dispatchTouchEvent', { type, touchPoints: points });
+    await touch('touchStart', at(40, 80));
+    for (const y of [70, 50, 30, 10, -10, -30]) await touch('touchMove', at(42, y));
+    await touch('touchEnd');
+    await expect.poll(() => page.evaluate(() => scrollY)).toBeGreaterThan(0);
+    await expect(boxes(page)).toHaveCount(before);
+    await page.evaluate(() => scrollTo(0, 0));
+    await page.getByRole('button', { name: 'Draw' }).tap();
+    at = await onScreen(page);
     await touch('touchStart', at(40, 20));
     await touch('touchMove', at(80, 50));
     await touch('touchMove', at(120, 80));
@@ -161,6 +236,11 @@ test('axe finds nothing in "Correct", and nothing is cut off', async ({ page, re
     await open(page, 'Detection');
     await page.getByRole('button', { name: 'Add a box' }).click();
     await picture(page, `label-${colorScheme}-${width}`);
+    if (width > 1000) {
+      for (const name of ['Save these boxes', 'Wrong']) {
+        await expect(page.getByRole('button', { name })).toBeInViewport({ ratio: 1 });
+      }
+    }
     expect(await violations(page)).toEqual([]);
     expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
   }

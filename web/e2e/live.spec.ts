@@ -321,6 +321,10 @@ test('a video is looked through, frame by frame, and its timeline goes to where 
   await page.getByRole('group', { name: 'Save' }).getByRole('button', { name: 'JSON' }).click();
   const written = JSON.parse(await readFile(await (await json).path(), 'utf8')) as { frames: object[] };
   expect(written.frames).toHaveLength(total);
+
+  await page.getByRole('button', { name: 'Start again' }).click();
+  await expect(page.getByRole('button', { name: 'Pause' })).toBeVisible();
+  await expect(page.getByRole('button', { name: 'Start again' })).toBeVisible({ timeout: 60_000 });
 });
 
 test('looking through a video is paused, and taken up where it was', async ({ page }) => {

@@ -41,6 +41,7 @@ function folder(): string {
   writeFileSync(join(root, 'more/11.png'), png(48, 64, 11).buffer);
   writeFileSync(join(root, 'broken.png'), png().buffer.subarray(0, 20));
   writeFileSync(join(root, 'notes.txt'), 'no picture');
+  writeFileSync(join(root, 'huge.png'), Buffer.alloc(10_000_001));
   return root;
 }
 
@@ -57,7 +58,10 @@ test('a folder is worked through, filtered, sorted, downloaded, found again and 
   await open(page);
   const root = folder();
   await page.getByTestId('many-folder').setInputFiles(root);
-  await expect(page.getByText(/13 images · .* · 1 other file left out/)).toBeVisible();
+  await expect(page.getByText(/^13 images · /)).toBeVisible();
+  await expect(page.getByText('2 files left out')).toBeVisible();
+  await expect(page.getByText(/scans\/huge\.png: 10 MB, more than the service takes/)).toBeVisible();
+  await expect(page.getByText('scans/notes.txt: not a JPEG, PNG, WebP or BMP')).toBeVisible();
   await page.getByRole('radio', { name: 'Classification' }).click();
   await picture(page, 'many-confirm');
   await start(page).click();
@@ -128,6 +132,7 @@ test('a folder is worked through, filtered, sorted, downloaded, found again and 
   await expect(grid(page).locator('img')).toHaveCount(0);
   await picture(page, 'many-reloaded');
   await page.getByRole('button', { name: 'Remove' }).click();
+  await page.getByRole('button', { name: 'Remove the batch' }).click();
   await expect(page.getByRole('heading', { name: 'Drop a folder or a zip here' })).toBeVisible();
   await expect(page.getByRole('heading', { name: 'Earlier batches' })).toHaveCount(0);
   rmSync(join(root, '..'), { recursive: true });
@@ -191,6 +196,10 @@ test('an archive is asked about boxes, its pictures are read in the browser', as
   await cells(page).first().click();
   await expect(page.getByRole('dialog').getByRole('application')).toBeVisible();
   await picture(page, 'many-boxes');
+  const looked = page.waitForRequest(/\/v1\/predictions\/[^/]+\/image/);
+  await page.getByRole('dialog').getByRole('link', { name: 'Judge or correct it' }).click();
+  await expect(page).toHaveURL(/\/label\?task=detection&prediction=\w+$/);
+  await looked;
 });
 
 test('a gallery of a thousand scrolls with few cells and few pictures in memory', async ({ page }) => {
@@ -254,7 +263,7 @@ test('an upload is cancelled and sent again; refusals say what to do', async ({ 
   await limit(-1);
   await page.getByRole('button', { name: 'Try again' }).click();
   await done(page);
-  await expect(page.getByText('1 other file left out')).toBeVisible();
+  await expect(page.getByText('1 file left out')).toBeVisible();
 
   await page.getByRole('button', { name: 'New batch' }).click();
   await page.getByTestId('many-files').setInputFiles({ name: 'odd.zip', mimeType: 'application/zip', buffer: Buffer.from('no zip') });
@@ -301,6 +310,7 @@ test('a batch that runs survives a reload, and is cancelled', async ({ page }) =
   await page.getByRole('button', { name: 'Cancel' }).click();
   await expect(page.getByText('Cancelled', { exact: true })).toBeVisible();
   await page.getByRole('button', { name: 'Remove' }).click();
+  await page.getByRole('button', { name: 'Remove the batch' }).click();
   await expect(page.getByRole('heading', { name: 'Drop a folder or a zip here' })).toBeVisible();
 });
 

@@ -18,13 +18,13 @@ test('versions, their evidence, the gate and the history are shown', async ({ pa
   const versions = page.getByRole('region', { name: 'Versions', exact: true });
   const newest = versions.getByRole('listitem').filter({ has: page.getByRole('heading', { name: 'Version 3' }) });
   await expect(newest).toContainText('challenger');
-  await expect(newest).toContainText('accuracy 0.93 95% interval 0.9 to 0.95');
-  await expect(newest).toContainText('Gate: refuse. It may not become champion, because:');
-  await newest.getByText('What the gate looked at').click();
-  await expect(newest).toContainText('did not hold: red, the class that fares worst, loses 0.110 of recall');
-  await expect(newest).toContainText('held: accuracy 0.93 is at or above its floor 0.5.');
+  await expect(newest).toContainText('Right answers accuracy 0.9300 95% interval 0.9000 to 0.9500');
+  await expect(newest).toContainText('Check before use: failed. It may not become champion, because:');
+  await newest.getByText('What was checked').click();
+  await expect(newest).toContainText('did not hold: red, the class that fares worst, loses 0.1100 of Recall; only 0.02 is allowed.');
+  await expect(newest).toContainText('held: Right answers 0.9300 is at or above its floor 0.5.');
   const table = page.getByRole('table');
-  await expect(table.first().getByRole('row').nth(1)).toHaveText(/^accuracy\s*0\.9195%.*0\.9395%.*\+0\.02$/s);
+  await expect(table.first().getByRole('row').nth(1)).toHaveText(/^Right answers accuracy\s*0\.9100.*0\.9300.*\+0\.0200$/s);
   await page.getByRole('checkbox', { name: 'Compare version 2' }).check();
   await expect(page.getByRole('heading', { name: 'Version 3 and version 2' })).toBeVisible();
   const history = page.getByRole('region', { name: 'Changes of the champion' }).getByRole('listitem');
@@ -42,11 +42,11 @@ test('the report and the model card of a version are read in place', async ({ pa
   await expect(report.getByRole('heading', { name: 'Report of version 3' })).toBeFocused();
   await expect(opener).toHaveAttribute('aria-expanded', 'true');
   await expect(report).toContainText('Measured on 500 images: test of tiny');
-  await expect(report).toContainText(/accuracy\s*0\.93\s*95% interval 0\.88 to 0\.95/);
+  await expect(report).toContainText(/accuracy\s*0\.9300\s*95% interval 0\.8800 to 0\.9500/);
   const rows = report.getByRole('table').getByRole('row');
   await expect(rows).toHaveCount(4);
   await expect(rows.nth(1)).toContainText('a class with a very long name'); // the weakest
-  await expect(rows.nth(2)).toHaveText(/^red\s*50\s*0\.9\s*0\.8695% interval 0\.76 to 0\.9\s*0\.85/);
+  await expect(rows.nth(2)).toHaveText(/^red\s*50\s*0\.9000\s*0\.86000\.7600 – 0\.9000\s*0\.8500/);
   await picture(page, 'models-report-numbers');
 
   await report.getByRole('radio', { name: 'Right and wrong' }).click();
@@ -94,10 +94,10 @@ test('boxes of a report are drawn, and its curves', async ({ page }) => {
 test('two versions are compared class by class, and a report that is gone says so', async ({ page }) => {
   await open(page);
   const classes = page.getByRole('table').nth(1);
-  await expect(classes.getByRole('row').nth(1)).toHaveText(/^green\s*50\s*0\.94\s*0\.94\s*0$/);
-  await expect(classes.getByRole('row').nth(3)).toHaveText(/^red\s*50\s*0\.81\s*0\.85\s*\+0\.04$/);
+  await expect(classes.getByRole('row').nth(1)).toHaveText(/^green\s*50\s*0\.9400\s*0\.9400\s*0\.0000$/);
+  await expect(classes.getByRole('row').nth(3)).toHaveText(/^red\s*50\s*0\.8100\s*0\.8500\s*\+0\.0400$/);
   await page.getByRole('combobox', { name: 'Metric' }).selectOption('recall');
-  await expect(classes.getByRole('row').nth(3)).toHaveText(/^red\s*50\s*0\.82\s*0\.86/);
+  await expect(classes.getByRole('row').nth(3)).toHaveText(/^red\s*50\s*0\.8200\s*0\.8600/);
   await page.getByRole('checkbox', { name: 'Compare version 2' }).check();
   await expect(page.getByText('One of the two has no report')).toBeVisible();
   const facts = { detail: 'there is no such report', where: 'path', expected: '', action: '' };

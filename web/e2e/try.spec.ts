@@ -168,8 +168,32 @@ test('several files at once each get their answer; they can be looked at and rem
   await expect(list.getByRole('button', { name: /, done$/ })).toHaveCount(4);
   await list.getByRole('button', { name: /stripes-2/ }).click();
   await expect(page.getByRole('application', { name: /stripes-2/ })).toBeVisible();
+  const tile = (number: number) => list.getByRole('button', { name: `stripes-${number}.png, done` });
+  await expect(page.getByText('3 of 4')).toBeVisible();
+  await page.getByRole('button', { name: 'Next picture' }).click();
+  await expect(page.getByRole('application', { name: /stripes-3/ })).toBeVisible();
+  await tile(3).press('Delete');
+  await expect(tile(2)).toBeFocused();
+  await list.getByRole('button', { name: 'Remove stripes-2.png' }).click();
+  await expect(page.getByText('2 of 2')).toBeVisible();
+  await page.getByRole('button', { name: 'Undo' }).click();
+  await expect(page.getByText('3 of 3')).toBeVisible();
   await page.getByRole('button', { name: 'Remove all' }).click();
   await expect(page.getByRole('heading', { name: 'Drop pictures here' })).toBeVisible();
+  await page.getByRole('button', { name: 'Undo' }).click();
+  await expect(list.getByRole('button', { name: /, done$/ })).toHaveCount(3);
+});
+
+test('the picture stays in sight beside the results, on a small laptop', async ({ page }) => {
+  await page.setViewportSize({ width: 1366, height: 768 });
+  await open(page);
+  await files(page).setInputFiles(png());
+  await answered(page);
+  await threshold(page).fill('0');
+  await page.getByRole('list', { name: 'Objects found' }).getByRole('button').first().click();
+  await page.evaluate(() => scrollTo(0, 10_000));
+  await expect(page.getByRole('application')).toBeInViewport({ ratio: 1 });
+  await expect(page.getByRole('group', { name: 'Save' })).toBeInViewport({ ratio: 1 });
 });
 
 for (const way of ['drop', 'paste'] as const) {
@@ -208,6 +232,8 @@ test('a sample is there for those who have no picture', async ({ page }) => {
   await open(page);
   await page.getByRole('button', { name: 'A scene of digits 1' }).click();
   await answered(page);
+  // The sample's button is gone; the focus is not.
+  await expect(page.getByRole('button', { name: 'scene-1.jpg, done' })).toBeFocused();
 });
 
 test('the answer is saved as picture, JSON and CSV', async ({ page }) => {
@@ -223,7 +249,7 @@ test('the answer is saved as picture, JSON and CSV', async ({ page }) => {
     return saved;
   };
   const csv = (await text(await press('CSV'))).trim().split('\r\n');
-  expect(csv[0]).toBe('file,task,model,version,class,score,x1,y1,x2,y2');
+  expect(csv[0]).toBe('image,task,model,version,class,score,x_min,y_min,x_max,y_max');
   expect(csv.filter((line) => line.includes(',detection,'))).toHaveLength(shown);
   expect(csv.filter((line) => line.includes(',classification,'))).toHaveLength(3);
   expect(csv[1]).toMatch(/^"'=evil,""name""\.png",/);
@@ -248,8 +274,15 @@ test('why: the saliency picture lies over the image', async ({ page }) => {
   const strength = page.getByRole('slider', { name: 'Strength of the overlay' });
   await expect(strength).toBeVisible();
   await expect.poll(pixels).not.toBe(plain);
+  const saved = async () => {
+    const download = page.waitForEvent('download');
+    await page.getByRole('group', { name: 'Save' }).getByRole('button', { name: 'Picture' }).click();
+    return readFile(await (await download).path());
+  };
+  const withReasons = await saved();
   await strength.fill('0');
   await expect.poll(pixels).toBe(plain);
+  expect((await saved()).equals(withReasons)).toBe(false);
   await strength.fill('1');
   await why.click();
   await expect(strength).toHaveCount(0);

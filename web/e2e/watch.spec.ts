@@ -44,10 +44,12 @@ test('each chart is a table too, and says its values to the pointer and to keys'
   const titles = ['How much was answered', 'How long answers took', 'How often answers were right', 'What was answered', 'How sure the answers were'];
   for (const title of titles) {
     await card(page, title).getByRole('button', { name: 'As table' }).click();
-    await expect(card(page, title).getByRole('table').getByRole('row').nth(20)).toBeVisible();
+    await expect(card(page, title).getByRole('table').getByRole('row').nth(5)).toBeVisible();
   }
   const rows = traffic.getByRole('table').getByRole('row');
-  await expect(rows).toHaveCount(57);
+  // Newest first, and what is empty in one line: six days of the week have answers.
+  await expect(rows.last().locator('td').first()).toHaveText('0');
+  expect(await rows.count()).toBeLessThan(57);
   const counts = await rows.locator('td:nth-of-type(1)').allTextContents();
   expect(counts.reduce((sum, text) => sum + Number(text.replace(/\D/g, '')), 0)).toBeGreaterThanOrEqual(576);
   expect(await violations(page)).toEqual([]);

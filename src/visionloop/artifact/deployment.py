@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, Self
 
@@ -41,7 +42,9 @@ class Canary(Variant):
     share: float = Field(ge=0, le=1)
     """Share of the sessions it answers."""
     stopped: str | None = None
-    """Why the service itself took its share away, or None."""
+    """Why its share was taken away without a person's doing, or None."""
+    since: datetime | None = None
+    """When it began; None where that is not known."""
 
 
 class Lineup(Settings):

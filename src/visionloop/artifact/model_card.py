@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -11,7 +11,9 @@ def model_card(manifest: Mapping[str, Any]) -> str:
     dataset, parity, recipe = manifest["dataset"], manifest["parity"], manifest["recipe"]
     classes = ", ".join(f"`{name}`" for name in manifest["classes"])
     splits = ", ".join(f"{count} {split}" for split, count in dataset["split_counts"].items())
-    point = "\n".join(f"- `{key}`: {value}" for key, value in manifest["operating_point"].items())
+    point = "\n".join(
+        f"- `{key}`: {by_class(manifest['classes'], value)}" for key, value in manifest["operating_point"].items()
+    )
     model = "\n".join(f"- `{key}`: {value}" for key, value in manifest["model"].items() if value is not None)
     versions = ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())
     return f"""# {manifest["task"].capitalize()} model for {dataset["name"]}
@@ -40,6 +42,13 @@ like those it was trained on. The evaluation on the test split is stored beside 
 
 Made with {versions}.
 """
+
+
+def by_class(classes: Sequence[str], value: Any) -> str:
+    """A setting; one of each class with the classes' names."""
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != len(classes):
+        return str(value)
+    return ", ".join(f"`{name}` {item:.3g}" for name, item in zip(classes, value, strict=True))
 
 
 def _number(value: float | None) -> str:

@@ -31,9 +31,10 @@ def ab(task: str | None, since: str | None, confidence: float, as_json: bool) ->
     Without --since, the bounds of the gain hold however often they are looked at: stop as soon as they leave zero.
     """
     from visionloop.artifact.deployment import Deployment
+    from visionloop.core.places import project_root, state_root
     from visionloop.monitoring.ab.compare import compare
     from visionloop.monitoring.store.engine import open_engine
-    from visionloop.serving.front import load_settings, project_root
+    from visionloop.serving.settings import load_settings
 
     start = None if since is None else datetime.now(UTC) - parse_duration(since, "--since")
     root = project_root()
@@ -42,7 +43,7 @@ def ab(task: str | None, since: str | None, confidence: float, as_json: bool) ->
     name, lineup = _lineup(Deployment.read(pointer).tasks, task, str(pointer))
     other = lineup.canary or lineup.shadow
     assert other is not None
-    engine, _ = open_engine(serving.store, root)
+    engine, _ = open_engine(serving.store, state_root(root))
     try:
         report = compare(
             engine,
@@ -78,7 +79,7 @@ def _lineup(tasks: dict[str, Lineup], task: str | None, where: str) -> tuple[str
         else f"{len(shared)} tasks have a canary or a shadow: {', '.join(sorted(shared))}",
         where=where,
         expected="two versions to compare",
-        action="name one by --task" if shared else "start one: visionloop deploy MODEL/VERSION --canary 10%",
+        action="name one by --task" if shared else "start one: visionloop deploy MODEL VERSION --canary 10%",
     )
 
 

@@ -42,10 +42,11 @@ def _opened() -> Iterator[Alerts]:
 
 def _place() -> Any:
     """The settings and folders of the project in the working directory."""
+    from visionloop.core.places import params_path, project_root, state_root
     from visionloop.core.settings import load_block
     from visionloop.monitoring.alerts.assembly import Place
     from visionloop.monitoring.settings import MonitoringSettings
-    from visionloop.serving.front import load_settings, params_path, project_root, state_root
+    from visionloop.serving.settings import load_settings
 
     root = project_root()
     serving = load_settings(root)

@@ -84,9 +84,10 @@ def drift(
 
 
 def _project() -> _Project:
+    from visionloop.core.places import params_path, project_root, state_root
     from visionloop.core.settings import load_block
     from visionloop.monitoring.settings import MonitoringSettings
-    from visionloop.serving.front import load_settings, params_path, project_root, state_root
+    from visionloop.serving.settings import load_settings
 
     root = project_root()
     monitoring = load_block(MonitoringSettings, params_path(root), "monitoring")
@@ -157,9 +158,9 @@ def _registered(project: _Project, model: str, version: str) -> Variant:
 
 
 def _registry(project: _Project) -> RegistrySettings:
+    from visionloop.core.places import params_path
     from visionloop.core.settings import load_block
     from visionloop.registry.settings import RegistrySettings
-    from visionloop.serving.front import params_path
 
     return load_block(RegistrySettings, params_path(project.root), "registry")
 
@@ -235,9 +236,9 @@ def _pictures(project: _Project, info: ProfileInfo) -> Pictures:
     """Pictures as far as they are here: kept by the service, and of the dataset the model was made from."""
     from visionloop.config import load_config
     from visionloop.core.images import decode_image
+    from visionloop.core.places import params_path
     from visionloop.data.samples import Dataset
     from visionloop.monitoring.drift.report import Pictures
-    from visionloop.serving.front import params_path
     from visionloop.serving.kept import kept_image
 
     def sent(sha256: str) -> ImageArray | None:

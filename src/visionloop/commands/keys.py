@@ -15,7 +15,8 @@ def keys() -> None:
 
 
 def _key_file() -> Path:
-    from visionloop.serving.front import load_settings, state_root
+    from visionloop.core.places import state_root
+    from visionloop.serving.settings import load_settings
 
     root = Path.cwd()
     return state_root(root) / load_settings(root).keys.file

@@ -179,7 +179,8 @@ def delete_label(id_: str, task: str | None, key: str | None, with_image: bool, 
 
 
 def _project() -> _Project:
-    from visionloop.serving.front import load_settings, project_root, state_root
+    from visionloop.core.places import project_root, state_root
+    from visionloop.serving.settings import load_settings
 
     root = project_root()
     return _Project(root, state_root(root), load_settings(root))
@@ -231,9 +232,9 @@ def _cached(look: Callable[[str], tuple[str, ...] | None]) -> Callable[[str], tu
 
 
 def _box_iou(project: _Project) -> float:
+    from visionloop.core.places import params_path
     from visionloop.core.settings import load_block
     from visionloop.retraining.settings import RetrainingSettings
-    from visionloop.serving.front import params_path
 
     return load_block(RetrainingSettings, params_path(project.root), "retraining").labels.box_iou
 
@@ -241,9 +242,9 @@ def _box_iou(project: _Project) -> float:
 def _places(project: _Project, task: str) -> tuple[Any, Path]:
     """Where a task's labels lie, and the folder of all retrainings."""
     from visionloop.config import load_config
+    from visionloop.core.places import params_path
     from visionloop.retraining.feedback import FeedbackPlace
     from visionloop.retraining.forget import LabelPlaces
-    from visionloop.serving.front import params_path
 
     config = load_config(root=project.root, params=params_path(project.root))
     if task not in config.blocks:

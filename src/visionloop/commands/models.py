@@ -64,19 +64,27 @@ def rollback(model: str, why: str) -> None:
 @click.argument("version", required=False)
 @click.option("--canary", metavar="SHARE", help="Let VERSION (the challenger by default) answer a share, such as 10%.")
 @click.option("--shadow", is_flag=True, help="Let VERSION (the challenger by default) answer along, unseen.")
+@click.option("--why", default="by hand", show_default=True, help="Reason of a canary, for the audit.")
+@click.option("--force", is_flag=True, help="Start a canary although the gate refused it; the audit says so.")
 @click.option("--stop", is_flag=True, help="End canary and shadow.")
-def deploy(model: str, version: str | None, canary: str | None, shadow: bool, stop: bool) -> None:
+def deploy(
+    model: str, version: str | None, canary: str | None, shadow: bool, why: str, force: bool, stop: bool
+) -> None:
     """Let MODEL's champion serve its task, or a VERSION beside it. A running service follows within seconds."""
     from visionloop.artifact.deployment import describe
     from visionloop.registry import deploy as deploying
 
     if sum((canary is not None, shadow, stop)) > 1:
         raise click.UsageError("--canary, --shadow and --stop exclude each other")
+    if canary is None and force:
+        raise click.UsageError("--force is of --canary")
     settings, root = registry()
     if stop:
         lineup = deploying.withdraw(settings, root, model)
     elif canary is not None:
-        lineup = deploying.deploy(settings, root, model, version, role="canary", share=_share(canary))
+        lineup = deploying.deploy(
+            settings, root, model, version, role="canary", share=_share(canary), why=why, force=force
+        )
     else:
         lineup = deploying.deploy(settings, root, model, version, role="shadow" if shadow else "champion")
     click.echo(f"serves: {describe(lineup)}")

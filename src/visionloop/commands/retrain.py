@@ -57,9 +57,9 @@ def schedule() -> None:
 
 
 def _settings() -> RetrainingSettings:
+    from visionloop.core.places import params_path, project_root
     from visionloop.core.settings import load_block
     from visionloop.retraining.settings import RetrainingSettings
-    from visionloop.serving.front import params_path, project_root
 
     return load_block(RetrainingSettings, params_path(project_root()), "retraining")
 
@@ -112,8 +112,8 @@ def run() -> None:
     import subprocess
     import threading
 
+    from visionloop.core.places import project_root, state_root
     from visionloop.retraining.schedule import Scheduler, next_due
-    from visionloop.serving.front import project_root, state_root
 
     target, settings = _target(), _settings()
     stop = threading.Event()

@@ -14,7 +14,7 @@ class StoreSettings(Settings):
     """The prediction store."""
 
     url: str = "sqlite:///mlruns/predictions.db"
-    """`sqlite:///<path>` (relative to the project) or `postgresql://...`."""
+    """`sqlite:///<path>` (relative to the project), or `postgresql://<user>@<host>/<database>` with pg8000."""
     enabled: bool = True
     """Whether the service keeps what it predicts."""
     flush_s: float = Field(default=0.5, gt=0, le=10)

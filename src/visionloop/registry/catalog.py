@@ -11,6 +11,7 @@ from typing import Any
 
 from visionloop.core import files
 from visionloop.core.errors import VisionloopError
+from visionloop.registry.audit import champion_changes
 from visionloop.registry.connection import TAG, Connection, connect, registry_errors, registry_lock
 from visionloop.registry.lookup import (
     DIGEST,
@@ -54,7 +55,9 @@ def write_catalog(settings: RegistrySettings, root: Path) -> None:
         # Before the catalog, which names them.
         reports = write_reports(connection, home / REPORTS, list(found.values()))
         models = [_model(name, items, aliases, reports) for name, (items, aliases) in found.items()]
-        files.write_json(home / CATALOG, {"models": models, "changes": _changes(root / settings.audit)})
+        files.write_json(
+            home / CATALOG, {"models": models, "changes": champion_changes(root / settings.audit, _MAX_CHANGES)}
+        )
 
 
 def _items(connection: Connection, name: str) -> list[Any]:
@@ -85,11 +88,3 @@ def _version(item: Any, aliases: dict[str, str], reports: set[str]) -> dict[str,
         "rolled_back": tags.get(ROLLED_BACK) or None,
         "report": report_id(item) if report_id(item) in reports else None,
     }
-
-
-def _changes(audit: Path) -> list[dict[str, Any]]:
-    """The audit's latest lines, newest first."""
-    if not audit.exists():
-        return []
-    lines = [line for line in audit.read_text(encoding="utf-8").splitlines() if line.strip()]
-    return [json.loads(line) for line in reversed(lines[-_MAX_CHANGES:])]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
 from visionloop.core.errors import RegistryError
+from visionloop.registry.audit import ChampionChange, append_audit
 from visionloop.registry.catalog import refresh_catalog
 from visionloop.registry.connection import Connection, connect, registry_errors, registry_lock
 from visionloop.registry.deploy import point_to_champion, stage
@@ -26,31 +25,6 @@ from visionloop.registry.lookup import (
     versions_text,
 )
 from visionloop.registry.settings import RegistrySettings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChampionChange:
-    """One line of the audit.
-
-    Attributes:
-        when: ISO 8601, UTC.
-        who: User that did it.
-        action: `promote` or `rollback`.
-        model: Registered model's name.
-        from_version: The champion before, None for the first.
-        to_version: The champion after.
-        why: The verdict's summary, or the person's words.
-        forced: Whether it was done against the gate's verdict.
-    """
-
-    when: str
-    who: str
-    action: str
-    model: str
-    from_version: str | None
-    to_version: str
-    why: str
-    forced: bool = False
 
 
 def promote(
@@ -218,15 +192,7 @@ def _set_champion(
     client.set_registered_model_tag(change.model, CHAMPIONS, json.dumps(list(history)))
     if aliases_of(connection, change.model).get(CHALLENGER) == change.to_version:
         client.delete_registered_model_alias(change.model, CHALLENGER)
-    _append_audit(root / settings.audit, change)
-
-
-def _append_audit(path: Path, change: ChampionChange) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(change), ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    append_audit(root / settings.audit, change)
 
 
 def _history(connection: Connection, model: str, current: str | None) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,8 +13,9 @@ from visionloop.artifact.bundle import Bundle
 from visionloop.artifact.deployment import Canary, Deployment, Lineup, Variant
 from visionloop.core import files
 from visionloop.core.errors import RegistryError
+from visionloop.registry.audit import ChampionChange, append_audit
 from visionloop.registry.connection import Connection, connect, registry_errors
-from visionloop.registry.lookup import CHALLENGER, CHAMPION, aliases_of, fetch_folder, resolve
+from visionloop.registry.lookup import CHALLENGER, CHAMPION, aliases_of, fetch_folder, resolve, utc_text, verdict_in
 from visionloop.registry.settings import RegistrySettings
 
 DEPLOYED = "deployed"
@@ -81,6 +84,10 @@ def deploy(
     *,
     role: Literal["champion", "canary", "shadow"],
     share: float = 0.0,
+    who: str = "",
+    why: str = "by hand",
+    now: datetime | None = None,
+    force: bool = False,
 ) -> Lineup:
     """Let a version serve.
 
@@ -91,10 +98,14 @@ def deploy(
         version: An alias or a version; by default the champion, or for canary and shadow the challenger.
         role: `champion` switches the task to this model's champion; the others serve beside the champion.
         share: A canary's share of the sessions, in [0, 1].
+        who: User that does it, for the audit of canaries.
+        why: Reason, for the audit of canaries.
+        now: When a canary begins; by default the clock's time.
+        force: Let a canary answer people although the gate refused it.
 
     Raises:
         RegistryError: no such version; a champion that the registry does not call so; a canary or shadow of a
-            model whose champion does not serve.
+            model whose champion does not serve; a canary that the gate refused.
     """
     connection = connect(settings, root)
     with registry_errors(connection.where):
@@ -115,11 +126,29 @@ def deploy(
                 expected=f"the champion, version {aliases.get(CHAMPION, 'none')}",
                 action=f"visionloop promote {model} {item.version}, which also deploys it",
             )
+        verdict = verdict_in(item.tags)
+        refused = role == "canary" and share > 0 and verdict is not None and verdict.decision == "refuse"
+        if verdict is not None and refused and not force:
+            # It would answer people. One that lacks evidence, or was not judged, may: that is how evidence comes.
+            raise RegistryError(
+                f"the gate says: {verdict.summary}",
+                where=f"model {model}, version {item.version}",
+                expected="a canary that the gate has not refused",
+                action="train a better model, try it unseen by --shadow, or add --force; the audit says so",
+            )
         variant = stage(connection, settings, root, item)
     if role == "champion":
         point_to_champion(settings, root, variant, switch=True)
         return _lineup(settings, root, model)
-    return _beside(settings, root, variant, role, share)
+    moment = now or datetime.now(UTC)
+    found = _beside(settings, root, variant, role, share, moment)
+    if role == "canary" and share > 0:
+        change = ChampionChange(
+            when=utc_text(moment), who=who or getpass.getuser(), action="canary", model=model,
+            from_version=found.champion.version, to_version=variant.version, why=f"{share:.0%}: {why}", forced=refused,
+        )  # fmt: skip
+        append_audit(root / settings.audit, change)
+    return found
 
 
 def withdraw(settings: RegistrySettings, root: Path, model: str) -> Lineup:
@@ -136,7 +165,7 @@ def withdraw(settings: RegistrySettings, root: Path, model: str) -> Lineup:
     return found
 
 
-def _beside(settings: RegistrySettings, root: Path, variant: Variant, role: str, share: float) -> Lineup:
+def _beside(settings: RegistrySettings, root: Path, variant: Variant, role: str, share: float, now: datetime) -> Lineup:
     pointer = root / settings.pointer
     serving = _lineup(settings, root, variant.model)
     if serving.champion.digest == variant.digest:
@@ -153,12 +182,20 @@ def _beside(settings: RegistrySettings, root: Path, variant: Variant, role: str,
             return None
         if role == "shadow":
             return lineup.model_copy(update={"shadow": variant})
-        canary = Canary(**variant.model_dump(), share=share) if share > 0 else None
+        canary = Canary(**variant.model_dump(), share=share, since=_began(lineup, variant, now)) if share > 0 else None
         return lineup.model_copy(update={"canary": canary})
 
     found = deployment.change(pointer, task, edit)
     assert found is not None
     return found
+
+
+def _began(lineup: Lineup, variant: Variant, now: datetime) -> datetime:
+    """Another share is the same trial; one that was stopped begins anew."""
+    before = lineup.canary
+    if before is None or before.digest != variant.digest or before.stopped or before.since is None:
+        return now
+    return before.since
 
 
 def _lineup(settings: RegistrySettings, root: Path, model: str) -> Lineup:

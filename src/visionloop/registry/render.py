@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from visionloop.evaluation.gate import Verdict
-from visionloop.registry.champions import ChampionChange
+from visionloop.registry.audit import ChampionChange
 from visionloop.registry.models import ModelRow
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from visionloop.evaluation.evaluate import summarise
 from visionloop.evaluation.gate import Verdict, decide
 from visionloop.evaluation.settings import EvaluationSettings, GateSettings
 from visionloop.evaluation.summary import EvaluationSummary
-from visionloop.registry.champions import ChampionChange, promote
+from visionloop.registry.audit import ChampionChange
+from visionloop.registry.champions import promote
 from visionloop.registry.lookup import CHAMPION
 from visionloop.registry.models import (
     RegisteredVersion,

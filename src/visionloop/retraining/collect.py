@@ -12,9 +12,10 @@ from typing import Literal
 from visionloop.core.settings import Settings
 from visionloop.data.overlay import LabelledImage, Overlay, part_of
 from visionloop.data.settings import SplitSettings
+from visionloop.monitoring.history.suspects import SuspectKey
 from visionloop.retraining.judgements import Judgement, Truth, agree, best_word, by_image, contradict
 from visionloop.retraining.settings import LabelSettings
-from visionloop.retraining.trust import over_rate, over_share, suspicions
+from visionloop.retraining.trust import Suspicion, denies, over_rate, over_share, suspicions
 
 Reason = Literal["conflict", "burst", "outlier", "distrusted", "key_rate", "key_share", "unknown_class", "no_image"]
 
@@ -49,20 +50,31 @@ class Collected(Settings):
     """What was not taken, in order of image."""
     suspicious: dict[str, str]
     """What is said against a key, by its id."""
+    suspects: tuple[SuspectKey, ...] = ()
+    """Keys whose words are held back, by id."""
     num_words: int
     """Words that were read."""
     num_unlabelled: int
     """Images that were only called wrong: no label to learn from."""
     num_known: int
-    """Images that the dataset has already."""
+    """Images that the dataset has already: what it says of them stays."""
+    num_denied: int
+    """Of these, images of which somebody says something else than the dataset."""
 
     def summary(self) -> str:
         """One line."""
         reasons = Counter(item.reason for item in self.held)
         held = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items())) or "none"
+        rest = []
+        if self.num_known:
+            denied = f" ({self.num_denied} described differently)" if self.num_denied else ""
+            rest.append(f"on the dataset's own images: {self.num_known}{denied}")
+        if self.num_unlabelled:
+            rest.append(f"only called wrong: {self.num_unlabelled}")
         return (
             f"{self.num_words:,} words; labels: {self.added} new, {self.changed} changed, "
             f"{len(self.withdrawn)} withdrawn, {len(self.images)} in all; held back: {held}"
+            + "".join(f"; {part}" for part in rest)
         )
 
 
@@ -116,11 +128,12 @@ def collect(
     speaking = _without_suspects(judgements, settings, {key: item.since for key, item in suspects.items()})
     heard = {id(word) for word in speaking}
     silenced = [word for word in judgements if id(word) not in heard]
-    num_known = num_unlabelled = 0
+    num_known = num_denied = num_unlabelled = 0
     for image, words in by_image(speaking).items():
         best = best_word(words)
         if image in known:
             num_known += 1
+            num_denied += any(denies(word, known[image], settings.box_iou) for word in words)
         elif (quarrel := _quarrel(words, settings.box_iou)) is not None:
             sorter.hold(image, "conflict", quarrel, words)
         elif best is None:
@@ -145,9 +158,11 @@ def collect(
         withdrawn=tuple(sorted(before.keys() - images.keys())),
         held=tuple(sorted(sorter.held, key=lambda item: item.image)),
         suspicious={key: item.text for key, item in suspects.items()},
+        suspects=_suspect_keys(suspects, settings),
         num_words=len(judgements),
         num_unlabelled=num_unlabelled,
         num_known=num_known,
+        num_denied=num_denied,
     )
 
 
@@ -159,6 +174,13 @@ def _without_suspects(
         for word in judgements
         if word.key not in settings.distrusted_keys and not (word.key in since and word.at >= since[word.key])
     ]
+
+
+def _suspect_keys(suspects: Mapping[str, Suspicion], settings: LabelSettings) -> tuple[SuspectKey, ...]:
+    always = datetime(1970, 1, 1, tzinfo=UTC)
+    keys = {key: SuspectKey(key=key, since=item.since, kind=item.kind) for key, item in suspects.items()}
+    keys |= {key: SuspectKey(key=key, since=always, kind="distrusted") for key in settings.distrusted_keys}
+    return tuple(keys[key] for key in sorted(keys))
 
 
 def _quarrel(words: Sequence[Judgement], iou: float) -> str | None:

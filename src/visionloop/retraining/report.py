@@ -28,10 +28,10 @@ def ending(state: RunState, folder: Path, now: datetime) -> RetrainingFile:
     )
 
 
-def not_started(task: str, error: VisionloopError, now: datetime) -> RetrainingFile:
-    """That a task could not even be looked at, as the alerts read it."""
+def not_started(task: str, error: VisionloopError, now: datetime, *, step: str = "start") -> RetrainingFile:
+    """That a task, or at `step` its canary, could not even be looked at, as the alerts read it."""
     return RetrainingFile(
-        created_at=now, status="failed", task=task, step="start", error=_one_line(error.what), evidence=error.where
+        created_at=now, status="failed", task=task, step=step, error=_one_line(error.what), evidence=error.where
     )
 
 

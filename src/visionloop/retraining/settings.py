@@ -79,6 +79,29 @@ class RecentGateSettings(Settings):
     new conditions may give up a little of the old ones."""
 
 
+class TrialSettings(Settings):
+    """When a canary that the gate has accepted takes the champion's place by itself."""
+
+    promote: bool = False
+    """Whether it does; else a person promotes it or ends it."""
+    min_answers: int = Field(default=1000, ge=1)
+    """Images that it must have answered."""
+    min_hours: float = Field(default=24.0, ge=0)
+    """Hours that it must have served without being stopped (`serving.canary`)."""
+    min_judged: int = Field(default=0, ge=0)
+    """Answers of it that people must have judged; 0 does without, but what they say counts."""
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """Of the sequential test of `visionloop ab`, by which it must not be shown to be worse."""
+    max_days: float = Field(default=14.0, gt=0, le=365)
+    """Days after which it loses its share if it has not come so far."""
+
+    @model_validator(mode="after")
+    def _time_to_pass(self) -> Self:
+        if 24 * self.max_days <= self.min_hours:
+            raise ValueError("must have max_days longer than min_hours")
+        return self
+
+
 class ScheduleSettings(Settings):
     """When `visionloop retrain` is called; it then decides whether there is something to do."""
 
@@ -129,6 +152,8 @@ class RetrainingSettings(Settings):
     """What follows when the gate says promote: the champion's place, a share of the traffic, or nothing."""
     canary_share: float = Field(default=0.1, gt=0, lt=1)
     """A canary's share of the sessions."""
+    canary: TrialSettings = TrialSettings()
+    """What becomes of a canary."""
     attempts: int = Field(default=3, ge=1, le=100)
     """Calls that try to finish a retraining that failed, before the next one starts anew."""
     keep_runs: int = Field(default=5, ge=1)

@@ -20,6 +20,7 @@ from visionloop.data.overlay import LabelledImage, Overlay, write_overlay
 from visionloop.evaluation.gate import Verdict
 from visionloop.evaluation.settings import EvaluationSettings, GateSettings
 from visionloop.evaluation.summary import EvaluationSummary
+from visionloop.monitoring.history.suspects import write_suspects
 from visionloop.registry.champions import point_again, promote
 from visionloop.registry.deploy import deploy
 from visionloop.registry.models import champion_version, model_name, record_verdict, register
@@ -38,8 +39,12 @@ HELD = "held.csv"
 VERDICT = "verdict.json"
 
 
-def save_collected(run: Run, collected: Collected) -> StepResult:
-    """Keep what was collected in the run's folder; later steps see nothing newer."""
+def save_collected(run: Run, collected: Collected, state: Path) -> StepResult:
+    """Keep what was collected in the run's folder; later steps see nothing newer.
+
+    The keys whose words are held back are left below `state`, where the service finds them.
+    """
+    write_suspects(collected.suspects, state, run.state.task)
     files.write_text(run.folder / FEEDBACK, collected.model_dump_json(indent=2) + "\n")
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -251,7 +256,10 @@ def promote_run(
         line = f"approved; visionloop promote {model} {version}"
         return StepResult(line=line, values=registered, outcome="approved")
     if settings.promotion == "canary" and current is not None:
-        deploy(registry, root, model, version, role="canary", share=settings.canary_share)
+        deploy(
+            registry, root, model, version, role="canary", share=settings.canary_share,
+            who=f"{run.state.who} (retraining)", why=f"retraining {run.state.run}: {verdict.summary}", now=now,
+        )  # fmt: skip
         line = f"{model} version {version} answers {settings.canary_share:.0%}; visionloop promote {model} {version}"
         return StepResult(line=line, values=registered, outcome="canary")
     try:

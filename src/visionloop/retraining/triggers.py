@@ -71,6 +71,7 @@ def look(
     drift: DriftFile | None,
     judged: Sequence[Judged],
     new_labels: int,
+    champion_since: datetime | None = None,
     force: bool = False,
 ) -> Decision:
     """Decide.
@@ -83,11 +84,12 @@ def look(
         drift: The drift job's report, None where there is none.
         judged: Judged answers of the champion.
         new_labels: Labels that the next version would add or change.
+        champion_since: When what serves was promoted: before the first retraining the schedule counts from then.
         force: Start whatever is found.
     """
     last = history[-1] if history else None
     signals = (
-        _schedule(settings, now, last),
+        _schedule(settings, now, last, champion_since),
         _drift(settings, task, now, drift, last),
         _accuracy(settings, judged),
         _labels(settings, new_labels),
@@ -127,17 +129,19 @@ def read_drift(path: Path) -> DriftFile | None:
         ) from None
 
 
-def _schedule(settings: TriggerSettings, now: datetime, last: Ended | None) -> Signal:
+def _schedule(settings: TriggerSettings, now: datetime, last: Ended | None, champion_since: datetime | None) -> Signal:
     if settings.every_days is None:
         return Signal(name="schedule", fired=False, text="no schedule")
-    if last is None:
+    if last is None and champion_since is None:
         return Signal(name="schedule", fired=True, text="there was no retraining yet")
-    age = now - last.ended_at
+    what, since = ("last one ended", last.ended_at) if last is not None else ("champion was promoted", champion_since)
+    assert since is not None
+    age = now - since
     due = age >= timedelta(days=settings.every_days) or age < -_CLOCK_SLACK
     return Signal(
         name="schedule",
         fired=due,
-        text=f"the last one ended {_span(age)} ago, one is due every {settings.every_days:g} d",
+        text=f"the {what} {_span(age)} ago, one is due every {settings.every_days:g} d",
     )
 
 

@@ -72,12 +72,13 @@ def _checked(
             if truth is None and index == 0:
                 continue
             bad = any(contradict(earlier, word, iou) for earlier in words[:index])
-            bad = bad or (truth is not None and _denies(word, truth, iou))
+            bad = bad or (truth is not None and denies(word, truth, iou))
             events[word.key].append((word.at, bad))
     return {key: sorted(found) for key, found in events.items()}
 
 
-def _denies(word: Judgement, truth: Truth, iou: float) -> bool:
+def denies(word: Judgement, truth: Truth, iou: float) -> bool:
+    """Whether a word cannot be true beside what is known of the image."""
     if word.said is None:
         return agree(word.answered, truth, iou)
     return not agree(word.said, truth, iou)

@@ -18,8 +18,9 @@ from visionloop.serving.batching import Served
 from visionloop.serving.caller import caller_of, session_of
 from visionloop.serving.canary import CanaryWatch
 from visionloop.serving.ids import new_id
+from visionloop.serving.live import Answer, Job, LiveModel
 from visionloop.serving.memory import Memory
-from visionloop.serving.models import Answer, Fleet, Job, LiveLineup, LiveModel, model_ref
+from visionloop.serving.models import Fleet, LiveLineup, model_ref
 from visionloop.serving.options import PredictOptions
 from visionloop.serving.settings import ServingSettings
 

@@ -27,12 +27,14 @@ from visionloop.serving import custom_vision, label_studio, metrics
 from visionloop.serving.administration import Administration
 from visionloop.serving.answering import Answering
 from visionloop.serving.batches import MEDIA_TYPES, BatchJobs
+from visionloop.serving.bodies import BodyBudget
 from visionloop.serving.caller import caller_of
 from visionloop.serving.drift_gauges import DriftGauges
 from visionloop.serving.explain import Explainer
+from visionloop.serving.live import Job, LiveModel, parallel_batches
 from visionloop.serving.log import log_request
 from visionloop.serving.memory import Memory, store_problem
-from visionloop.serving.models import Fleet, Job, LiveLineup, LiveModel, parallel_batches, verbs
+from visionloop.serving.models import Fleet, LiveLineup, verbs
 from visionloop.serving.monitoring import Monitoring
 from visionloop.serving.openapi import openapi_document
 from visionloop.serving.options import OPTION_NAMES, PredictOptions, parse_options
@@ -74,6 +76,7 @@ class Api:
         self._settings, self._state = settings, state
         self._executor = ThreadPoolExecutor(parallel_batches(settings), thread_name_prefix="inference")
         pixels = PixelBudget(settings.upload.max_pixels_at_once)
+        self._bodies = BodyBudget(int(settings.upload.max_bodies_mb_at_once * 1e6))
         self.fleet = Fleet(settings, root, self._executor, pixels)
         # A thread of its own: an explanation takes as long as hundreds of predictions, which go on beside it.
         self._explainer = Explainer(self.fleet, settings)
@@ -144,6 +147,7 @@ class Api:
         monitoring = Monitoring(self._memory, self.fleet, self._state)
         queue = Queue(self._memory, self.fleet, self._settings.labelling)
         reports = Reports(self._reports)
+        page = Page()
         routes: list[BaseRoute] = [
             *(Route(path, endpoint, methods=["POST"]) for path, endpoint in predictors.items()),
             self._route("/livez", self._livez, "GET"),
@@ -163,6 +167,7 @@ class Api:
             self._route("/v1/predictions/{id}/image", review.image, "GET"),
             self._route("/v1/predictions/{id}/feedback", review.take_back, "DELETE"),
             self._route("/v1/queue", queue.answer, "GET"),
+            self._route("/v1/queue", queue.fill, "POST"),
             self._route("/v1/monitoring/summary", monitoring.summary, "GET"),
             self._route("/v1/monitoring/comparison", monitoring.comparison, "GET"),
             self._route("/v1/monitoring/drift", monitoring.drift, "GET"),
@@ -178,8 +183,12 @@ class Api:
             self._route(f"{label_studio.PREFIX}health", self._label_studio.health, "GET"),
             self._route(f"{label_studio.PREFIX}setup", self._label_studio.setup, "POST"),
             self._route(f"{label_studio.PREFIX}predict", self._label_studio.predict, "POST"),
-            *Page().routes(),
+            *page.routes(),
         ]
+
+        async def no_such_route(request: Request, error: HTTPException) -> Response:
+            found = page.unknown(request) if error.status_code == 404 else None
+            return found or _no_such_route(request, error)
 
         @asynccontextmanager
         async def lifespan(_: Starlette) -> Any:
@@ -188,7 +197,7 @@ class Api:
             yield
             self.close()
 
-        routed = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _no_such_route})  # type: ignore[dict-item]
+        routed = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: no_such_route})  # type: ignore[dict-item]
 
         return _Shortcut(routed, predictors)
 
@@ -204,6 +213,7 @@ class Api:
         async def endpoint(request: Request) -> Response:
             started = time.perf_counter()
             request.scope.setdefault("state", {})["started"] = started
+            body = self._bodies.attach(request)
             problem: Problem | None = None
             try:
                 response = await handler(request)
@@ -219,6 +229,8 @@ class Api:
             except Exception:
                 _log.exception("request %s failed", caller_of(request).request_id)
                 problem = internal_error(f"{method} {path}")
+            finally:
+                body.give_back()
             if problem is not None:
                 metrics.REJECTIONS.labels(problem.code).inc()
                 response = refusal(problem)
@@ -271,7 +283,8 @@ class Api:
         for task, lineup in self.fleet.lineups.items():
             for live in lineup.models:
                 rows.append(_model_row(task, lineup, live))
-        return json_answer({"models": rows, "failures": dict(self.fleet.failures)})
+        limit = int(self._settings.upload.max_image_mb * 1e6)
+        return json_answer({"models": rows, "failures": dict(self.fleet.failures), "max_image_bytes": limit})
 
     # -- predictions
 
@@ -363,7 +376,7 @@ def _evaluation(bundle: Path) -> dict[str, float]:
     return dict(read_json(path)) if path.exists() else {}
 
 
-async def _no_such_route(request: Request, error: HTTPException) -> Response:
+def _no_such_route(request: Request, error: HTTPException) -> Response:
     allowed = (error.headers or {}).get("Allow")
     problem = Problem(
         error.status_code,

@@ -74,6 +74,7 @@ CODES: Mapping[str, Code] = {
     "not_deployed": Code("no model serves the task", "have one promoted; `/v1/models` says why one failed"),
     "stopping": Code("this worker was told to stop", "send new requests to another"),
     "overloaded": Code("the queue is full", "wait the seconds of `Retry-After`"),
+    "bodies_exhausted": Code("too many bodies are being received at once", "wait the seconds of `Retry-After`"),
     "pixels_exhausted": Code("too many pixels are being decoded at once", "wait the seconds of `Retry-After`"),
     "too_late": Code("the answer took too long", "try again, with fewer images"),
     # What is kept.
@@ -122,6 +123,7 @@ UPLOAD: Refusals = {
     408: ("body_timeout",),
     413: ("body_too_large", "image_too_many_bytes"),
     415: ("unsupported_media_type",),
+    503: ("bodies_exhausted",),
 }  # fmt: skip
 """Of a body of images."""
 QUEUE: Refusals = {503: ("overloaded", "pixels_exhausted"), 504: ("too_late",)}
@@ -134,6 +136,7 @@ JSON_BODY: Refusals = {
     408: ("body_timeout",),
     413: ("body_too_large",),
     415: ("unsupported_media_type",),
+    503: ("bodies_exhausted",),
 }
 FEEDBACK: Refusals = {422: ("bad_feedback",)}
 LABEL_CONFIG: Refusals = {422: ("bad_task", "unfit_label_config")}
@@ -153,7 +156,7 @@ BATCH_UPLOAD: Refusals = {
         "unexpected_field",
     ),
     408: ("body_timeout",),
-    413: ("archive_too_large", "body_too_large", "image_too_many_bytes", "too_many_images"),
+    413: ("archive_too_large", "body_too_large", "too_many_images"),
     415: ("unsupported_media_type",),
     503: ("state_unavailable", "too_many_batches"),
     507: ("no_space",),

@@ -14,8 +14,8 @@ from visionloop.monitoring.history.counts import percentile
 from visionloop.serving import metrics
 
 _PERCENTS = (50, 95, 99)
-_OURS = frozenset({"internal_error", "not_deployed", "overloaded", "pixels_exhausted", "stopping", "store_off",
-                   "store_unavailable", "state_unavailable", "no_space", "too_late"})  # fmt: skip
+_OURS = frozenset({"bodies_exhausted", "internal_error", "not_deployed", "overloaded", "pixels_exhausted", "stopping",
+                   "store_off", "store_unavailable", "state_unavailable", "no_space", "too_late"})  # fmt: skip
 """Codes that are no fault of who asks."""
 
 

@@ -18,7 +18,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from visionloop.serving.answering import Answering
-from visionloop.serving.models import Fleet, Job, LiveLineup
+from visionloop.serving.live import Job
+from visionloop.serving.models import Fleet, LiveLineup
 from visionloop.serving.options import PredictOptions
 from visionloop.serving.problems import Problem
 from visionloop.serving.refusals import bad_option

@@ -313,6 +313,7 @@ ANSWERS: Mapping[str, Any] = {
             }
         ],
         "failures": {},
+        "max_image_bytes": 10_000_000,
     },
     "detect": {
         "model": {"task": "detection", "name": "digits-detection", "version": "1", "role": "champion"},

@@ -81,6 +81,7 @@ MONITORING_ANSWERS: Mapping[str, Any] = {
         "confidence": {"edges": [0.0, 0.5, 1.0], "counts": [921, 41480]},
         "found_nothing": 0,
         "accuracy": _ACCURACY,
+        "held_back": 0,
         "buckets": [
             {
                 "start": "2026-11-21T12:00:00+00:00",

@@ -30,6 +30,10 @@ older = client.predictions(task="classification", cursor=page.next) if page.next
 for item in client.queue("classification", limit=10).items:
     print(item.reason, item.usefulness, item.prediction.top_class)""",
     ),
+    "fill_queue": Sample(
+        f"curl -X POST '{URL}/v1/queue?task=classification&limit=1'",
+        'print(len(client.fill_queue("classification", limit=10).items), "wait")',
+    ),
     "history": Sample(
         f"curl {URL}/v1/models/history",
         """\
@@ -88,16 +92,19 @@ _LISTED: Mapping[str, Any] = {
     "has_image": True,
 }
 
+_QUEUE: Mapping[str, Any] = {
+    "items": [{"reason": "uncertain", "usefulness": 0.5506, "prediction": _LISTED}],
+    "waiting": 17,
+    "left_today": 180,
+}
+
 REVIEW_ANSWERS: Mapping[str, Any] = {
     "predictions": {
         "predictions": [_LISTED],
         "next": "WyIyMDI2LTExLTIxVDEzOjQ1OjA4LjU3Mjg3OSswMDowMCIsICIzZGNkZmIzZTM2Y2Q0ZmZjODAwNGVhNWVlNGQyMmY5NyJd",
     },
-    "queue": {
-        "items": [{"reason": "uncertain", "usefulness": 0.5506, "prediction": _LISTED}],
-        "waiting": 17,
-        "left_today": 180,
-    },
+    "queue": _QUEUE,
+    "fill_queue": _QUEUE,
     "history": {
         "models": [
             {

@@ -19,7 +19,8 @@ from starlette.responses import Response
 from visionloop.artifact.saliency import Floats, Saliency, overlay, saliency
 from visionloop.core.errors import near_matches
 from visionloop.serving import metrics
-from visionloop.serving.models import Answer, Fleet, Job, LiveModel, model_ref
+from visionloop.serving.live import Answer, Job, LiveModel
+from visionloop.serving.models import Fleet, model_ref
 from visionloop.serving.problems import json_answer
 from visionloop.serving.refusals import bad_option, overloaded, too_late, too_many_images
 from visionloop.serving.settings import ServingSettings

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import ipaddress
 import logging
-import os
 import threading
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from visionloop.core.errors import VisionloopError
-from visionloop.core.settings import load_block
+from visionloop.core.places import state_root
 from visionloop.monitoring.store import PredictionStore
 from visionloop.serving import metrics
 from visionloop.serving.api import Api
@@ -27,39 +26,8 @@ from visionloop.serving.stopping import Stopping
 
 _log = logging.getLogger(__name__)
 
-PARAMS_VARIABLE = "VISIONLOOP_PARAMS"
-"""Environment variable that names another settings file than `params.yaml`."""
-
-STATE_VARIABLE = "VISIONLOOP_STATE"
-"""Environment variable that names a folder for the prediction store, images and keys, such as a volume."""
-
 _BENTO_PATHS = frozenset({"/livez", "/healthz"})
 _PUBLIC = frozenset({"/livez", "/readyz", "/healthz", "/openapi.json"})
-
-
-def project_root() -> Path:
-    """The folder that relative paths start at: that of the settings file, or the working directory."""
-    named = os.environ.get(PARAMS_VARIABLE)
-    return Path(named).resolve().parent if named else Path.cwd()
-
-
-def state_root(root: Path) -> Path:
-    """The folder of what the service writes and of its keys: as VISIONLOOP_STATE says, else the project's."""
-    return Path(os.environ.get(STATE_VARIABLE, root))
-
-
-def load_settings(root: Path) -> ServingSettings:
-    """The `serving` block of the project's `params.yaml`; the defaults where there is no such file or block.
-
-    Raises:
-        ConfigError: lists everything wrong with it.
-    """
-    return load_block(ServingSettings, params_path(root), "serving")
-
-
-def params_path(root: Path) -> Path:
-    """The settings file: as VISIONLOOP_PARAMS says, else the project's `params.yaml`."""
-    return Path(os.environ.get(PARAMS_VARIABLE, root / "params.yaml"))
 
 
 def role_of(method: str, path: str) -> Role | None:  # noqa: ARG001

@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.requests import Request
 
+from visionloop.serving.bodies import held_body
 from visionloop.serving.problems import Problem
 from visionloop.serving.refusals import body_too_large, body_too_slow, unsupported_media_type
 
@@ -23,7 +24,7 @@ async def read_json(request: Request, timeout_s: float, *, max_bytes: int = _MAX
         max_bytes: It may have; 256 KiB by default.
 
     Raises:
-        Problem: another media type, too large, too slow, or not JSON.
+        Problem: another media type, too large, too slow, too many others at once, or not JSON.
     """
     try:
         async with asyncio.timeout(timeout_s):
@@ -48,8 +49,9 @@ async def _read(request: Request, max_bytes: int) -> bytes:
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type != "application/json":
         raise unsupported_media_type(media_type, "application/json", "send the body as JSON")
-    body = bytearray()
+    body, held = bytearray(), held_body(request)
     async for chunk in request.stream():
+        held.take(len(chunk))
         body += chunk
         if len(body) > max_bytes:
             raise body_too_large(max_bytes, "request", "send less")

@@ -18,8 +18,9 @@ from starlette.responses import Response
 
 from visionloop.monitoring.exchange.label_studio import Control, read_config, results
 from visionloop.serving.json_body import read_json
+from visionloop.serving.live import Job, LiveModel
 from visionloop.serving.memory import Memory, unknown_prediction
-from visionloop.serving.models import Fleet, Job, LiveModel
+from visionloop.serving.models import Fleet
 from visionloop.serving.problems import Problem, json_answer
 from visionloop.serving.refusals import image_too_many_bytes, nothing_serves
 from visionloop.serving.schema_label_studio import LabelStudioPredictBody, LabelStudioSetupBody

@@ -20,7 +20,7 @@ from visionloop.serving.batching import Served
 from visionloop.serving.caller import Caller, caller_of
 from visionloop.serving.images import ImageKeeper
 from visionloop.serving.json_body import read_json
-from visionloop.serving.models import Answer, LiveModel
+from visionloop.serving.live import Answer, LiveModel
 from visionloop.serving.pixels import PixelBudget
 from visionloop.serving.problems import Problem, json_answer
 from visionloop.serving.schema import FeedbackBody

@@ -23,6 +23,7 @@ from visionloop.monitoring.drift.thumbnails import read_thumbnails
 from visionloop.monitoring.history.accuracy import drawn_accuracy, feedback_accuracy, judgements, merged_judgements
 from visionloop.monitoring.history.counts import CONFIDENCE_EDGES, Counts
 from visionloop.monitoring.history.requests import endings
+from visionloop.monitoring.history.suspects import SuspectKey, read_suspects
 from visionloop.monitoring.history.traffic import TrafficHistory
 from visionloop.monitoring.history.versions import AnsweringVersion, answering_versions
 from visionloop.serving.counters import is_ours, service_counts
@@ -177,10 +178,14 @@ class Monitoring:
         span = _SPANS[options.range]
         edges = _edges(now, span)
         parts = TrafficHistory(engine, where).buckets(options.task, edges, now)
-        said = judgements(engine, where, options.task, edges)
-        drawn = drawn_accuracy(engine, where, options.task, edges[0], edges[-1])
+        suspects = self._suspects(options.task)
+        said = judgements(engine, where, options.task, edges, suspects)
+        drawn = drawn_accuracy(engine, where, options.task, edges[0], edges[-1], suspects=suspects)
+        people = merged_judgements(said)
         whole = Counts.merged(parts)
-        named = [name for name, _ in whole.classes.most_common(_NAMED_CLASSES)]
+        # "Others" that are only one class might as well be called by its name.
+        is_one_more = len(whole.classes) == _NAMED_CLASSES + 1 and not whole.others
+        named = [name for name, _ in whole.classes.most_common(_NAMED_CLASSES + is_one_more)]
         return {
             "task": options.task,
             "range": options.range,
@@ -194,7 +199,8 @@ class Monitoring:
             "latency_ms": latency_body(whole),
             "confidence": {"edges": [0.0, *CONFIDENCE_EDGES, 1.0], "counts": list(whole.confidence)},
             "found_nothing": whole.nothing,
-            "accuracy": accuracy_body(feedback_accuracy(whole, merged_judgements(said)), drawn),
+            "accuracy": accuracy_body(feedback_accuracy(whole, people), drawn),
+            "held_back": people.held,
             "buckets": [
                 {
                     "start": start.isoformat(),
@@ -209,6 +215,16 @@ class Monitoring:
                 for start, part, judged in zip(edges, parts, said, strict=False)
             ],
         }
+
+    def _suspects(self, task: str) -> tuple[SuspectKey, ...]:
+        if task not in task_names():
+            return ()
+        try:
+            return read_suspects(self._state, task)
+        except VisionloopError as error:
+            # Counting everybody's words is better than counting none.
+            _log.warning("%s", error.what)
+            return ()
 
     # -- requests
 

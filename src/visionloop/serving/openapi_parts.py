@@ -23,8 +23,11 @@ class Option(NamedTuple):
     name: str
     schema: dict[str, Any]
     description: str
+    required: bool = False
 
 
+TEXT = {"type": "string"}
+OF_TASK = Option("task", TEXT, "Of this task.", required=True)
 TASK = Option("task", {"type": "string"}, "Whose model answers; needed where several tasks are deployed.")
 ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
 
@@ -61,6 +64,38 @@ def operation(
         "responses": {"200": {"description": "The answer.", "content": content}, **refused(groups)},
         "x-codeSamples": samples(name),
     }
+
+
+def look(
+    name: str,
+    tag: str,
+    role: Role,
+    summary: str,
+    model: str,
+    *refusals: Refusals,
+    description: str = "",
+    path: Sequence[dict[str, Any]] = (),
+    options: Sequence[Option] = (),
+) -> dict[str, Any]:
+    """An operation without a body that answers JSON of a type.
+
+    Args:
+        name: Of the operation, and of its examples.
+        tag: Its group.
+        role: Who may ask.
+        summary: In a few words.
+        model: Name of the type.
+        refusals: By which it refuses, beside those of every operation.
+        description: More words.
+        path: Parameters in its path.
+        options: Parameters in its query.
+    """
+    found = operation(name, tag, role, summary, answer(model, name), *refusals)
+    if description:
+        found["description"] = description
+    if path or options:
+        found["parameters"] = [*path, *parameters(options)]
+    return found
 
 
 def samples(name: str) -> list[dict[str, str]]:
@@ -104,6 +139,12 @@ def text(example: str | None) -> dict[str, Any]:
 def parameters(options: Sequence[Option]) -> list[dict[str, Any]]:
     """Options as query parameters."""
     return [
-        {"name": option.name, "in": "query", "schema": option.schema, "description": option.description}
+        {
+            "name": option.name,
+            "in": "query",
+            **({"required": True} if option.required else {}),
+            "schema": option.schema,
+            "description": option.description,
+        }
         for option in options
     ]

@@ -11,7 +11,10 @@ from visionloop.serving.openapi_parts import Option
 
 _SHARE = {"type": "number", "minimum": 0, "maximum": 1}
 _MOMENT = {"type": "string", "format": "date-time"}
-_TEXT = {"type": "string"}
+_QUEUE_OPTIONS = (
+    parts.OF_TASK,
+    Option("limit", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}, "Most predictions."),
+)
 
 
 def review_paths() -> dict[str, Any]:
@@ -20,48 +23,56 @@ def review_paths() -> dict[str, Any]:
         "/v1/predictions": {"get": _page()},
         "/v1/predictions/{id}/image": {"get": _image()},
         "/v1/predictions/{id}/feedback": {"delete": _removal()},
-        "/v1/queue": {"get": _queue()},
+        "/v1/queue": {"post": _filled_queue(), "get": _queue()},
         "/v1/models/history": {
-            "get": {
-                **parts.operation(
-                    "history",
-                    "Service",
-                    "predict",
-                    "See every registered version, and every change of a champion",
-                    parts.answer("HistoryAnswer", "history"),
-                ),
-                "description": "As of the registry's latest change; empty before the first. What serves: `/v1/models`.",
-            }
+            "get": parts.look(
+                "history",
+                "Service",
+                "predict",
+                "See every registered version, and every change of a champion",
+                "HistoryAnswer",
+                description="As of the registry's latest change; empty before the first. What serves: `/v1/models`.",
+            )
         },
-        "/v1/models/reports/{id}": {"get": _report()},
+        "/v1/models/reports/{id}": {
+            "get": parts.look(
+                "model_report",
+                "Service",
+                "predict",
+                "Read a version's evaluation and model card",
+                "ReportAnswer",
+                codes.REPORT,
+                description="It never changes.",
+                path=[parts.ID],
+            )
+        },
         "/v1/models/reports/{id}/examples/{name}": {"get": _report_picture()},
         "/v1/models/change": {"post": _change()},
     }
 
 
 def _page() -> dict[str, Any]:
-    operation = parts.operation(
+    states = ["none", "any", "right", "wrong", "corrected"]
+    return parts.look(
         "predictions",
         "Feedback",
         "feedback",
         "Look through earlier predictions",
-        parts.answer("PredictionsAnswer", "predictions"),
+        "PredictionsAnswer",
         codes.OPTION,
         codes.KEPT,
+        options=[
+            Option("task", parts.TEXT, "Of this task."),
+            Option("class", parts.TEXT, "With this most confident class."),
+            Option("min_confidence", _SHARE, "Least confidence; leaves out what found nothing, as does the next."),
+            Option("max_confidence", _SHARE, "Highest confidence."),
+            Option("feedback", {"type": "string", "enum": states}, "What was said of it."),
+            Option("since", _MOMENT, "Earliest (ISO 8601 with a zone), included."),
+            Option("until", _MOMENT, "Latest, excluded."),
+            Option("cursor", parts.TEXT, "The `next` of the page before."),
+            Option("limit", {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}, "Most on a page."),
+        ],
     )
-    states = ["none", "any", "right", "wrong", "corrected"]
-    options = [
-        Option("task", _TEXT, "Of this task."),
-        Option("class", _TEXT, "With this most confident class."),
-        Option("min_confidence", _SHARE, "Least confidence; leaves out what found nothing, as does the next."),
-        Option("max_confidence", _SHARE, "Highest confidence."),
-        Option("feedback", {"type": "string", "enum": states}, "What was said of it."),
-        Option("since", _MOMENT, "Earliest (ISO 8601 with a zone), included."),
-        Option("until", _MOMENT, "Latest, excluded."),
-        Option("cursor", _TEXT, "The `next` of the page before."),
-        Option("limit", {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}, "Most on a page."),
-    ]
-    return {**operation, "parameters": parts.parameters(options)}
 
 
 def _image() -> dict[str, Any]:
@@ -91,37 +102,38 @@ def _removal() -> dict[str, Any]:
 
 
 def _queue() -> dict[str, Any]:
-    operation = parts.operation(
+    return parts.look(
         "queue",
         "Feedback",
         "feedback",
-        "See which predictions are most useful to label",
-        parts.answer("QueueAnswer", "queue"),
+        "See which predictions wait to be labelled",
+        "QueueAnswer",
         codes.OPTION,
         codes.KEPT,
+        description="What was chosen and not judged yet, the earliest first. Nothing is chosen; `POST` does.",
+        options=_QUEUE_OPTIONS,
     )
-    operation["description"] = (
-        "Chosen in rounds, at most `serving.labelling.per_day` a day, among the latest predictions without feedback "
-        "whose image is kept. The reasons take turns: the model is unsure, the image is unlike all that is known, "
-        "another model answered otherwise, the class has few labels. Near duplicates are thinned. A fifth is drawn by "
-        "chance among all images since the last draw: it finds what the model is sure of and wrong about, and alone "
-        "tells how good it is. What was chosen stays in the queue until it is judged, or for a week."
-    )
-    limit = {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
-    task = {"name": "task", "in": "query", "required": True, "schema": _TEXT, "description": "Of this task."}
-    return {**operation, "parameters": [task, *parts.parameters([Option("limit", limit, "Most predictions.")])]}
 
 
-def _report() -> dict[str, Any]:
-    operation = parts.operation(
-        "model_report",
-        "Service",
-        "predict",
-        "Read a version's evaluation and model card",
-        parts.answer("ReportAnswer", "model_report"),
-        codes.REPORT,
+def _filled_queue() -> dict[str, Any]:
+    return parts.look(
+        "fill_queue",
+        "Feedback",
+        "feedback",
+        "Choose which predictions are most useful to label",
+        "QueueAnswer",
+        codes.OPTION,
+        codes.KEPT,
+        description=(
+            "Where fewer than `limit` wait, a further round is chosen, at most `serving.labelling.per_day` a day, "
+            "among the latest predictions without feedback whose image is kept. The reasons take turns: the model is "
+            "unsure, the image is unlike all that is known, another model answered otherwise, the class has few "
+            "labels. Near duplicates are thinned. A fifth is drawn by chance among all images since the last draw: it "
+            "finds what the model is sure of and wrong about, and alone tells how good it is. What was chosen stays in "
+            "the queue until it is judged, or for a week."
+        ),
+        options=_QUEUE_OPTIONS,
     )
-    return {**operation, "description": "It never changes.", "parameters": [parts.ID]}
 
 
 def _report_picture() -> dict[str, Any]:

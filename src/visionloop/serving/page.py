@@ -84,6 +84,13 @@ class Page:
         views = [Route(view, self._view, methods=["GET"]) for view in VIEWS]
         return [*views, Route(ASSETS + "{name:path}", self._asset, methods=["GET"])]
 
+    def unknown(self, request: Request) -> Response | None:
+        """The page, which says that there is no such address, for a browser that went to one; None for others."""
+        wants_page = request.method in ("GET", "HEAD") and "text/html" in request.headers.get("accept", "")
+        if self._index is None or not wants_page or request.url.path.startswith(("/v1/", ASSETS)):
+            return None
+        return _answer(request, self._index, _HTML_HEADERS, status=404)
+
     async def _view(self, request: Request) -> Response:
         if self._index is None:
             return HTMLResponse(_NOT_BUILT, headers=_HTML_HEADERS)
@@ -130,15 +137,15 @@ _MEDIA_TYPES = {
 }
 
 
-def _answer(request: Request, file: _File, headers: Mapping[str, str]) -> Response:
+def _answer(request: Request, file: _File, headers: Mapping[str, str], *, status: int = 200) -> Response:
     coding = _coding(request.headers.get("accept-encoding", ""), file.bodies)
     tag = f'"{file.tag}{"-" + coding if coding else ""}"'
     sent = {**headers, "ETag": tag, "Vary": "Accept-Encoding"}
-    if tag in _tags(request.headers.get("if-none-match", "")):
+    if status == 200 and tag in _tags(request.headers.get("if-none-match", "")):
         return Response(status_code=304, headers=sent)
     if coding:
         sent["Content-Encoding"] = coding
-    return Response(file.bodies[coding], headers=sent, media_type=file.media_type)
+    return Response(file.bodies[coding], status, headers=sent, media_type=file.media_type)
 
 
 def _coding(accepted: str, bodies: Mapping[str, bytes]) -> str:

@@ -165,6 +165,19 @@ def pixels_exhausted(num_held: int, max_pixels: int) -> Problem:
     )
 
 
+def bodies_exhausted(num_held: int, max_bytes: int) -> Problem:
+    """503, for a body that would make a worker hold too many bytes at once."""
+    return Problem(
+        503,
+        "bodies_exhausted",
+        f"bodies of {num_held / 1e6:,.1f} MB are being received or answered already",
+        where="request body",
+        expected=f"at most {max_bytes / 1e6:,g} MB at once in a worker (1 MB is 10**6 bytes)",
+        action="try again after the seconds in Retry-After, or send smaller images",
+        retry_after=1.0,
+    )
+
+
 def too_late(seconds: float, action: str) -> Problem:
     """504, for an answer that is waited for no longer."""
     return Problem(

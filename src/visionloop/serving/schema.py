@@ -168,6 +168,8 @@ class ModelsAnswer(Shape):
     """Everything that serves."""
     failures: dict[str, str]
     """What the deployment pointer names and is not served, with the reason."""
+    max_image_bytes: int
+    """An encoded image may have this many."""
 
 
 def _storable(text: str) -> str:

@@ -44,7 +44,7 @@ class QueueAnswer(Shape):
     items: list[QueueItem]
     """In the order in which they were chosen; the reasons take turns."""
     waiting: int
-    """Kept images among the latest predictions (`serving.labelling.pool`) of which nobody has said anything."""
+    """Images among the latest predictions (`serving.labelling.pool`) of which nobody has said anything, kept or not."""
     left_today: int
     """How many more may be chosen today (UTC), by `serving.labelling.per_day`."""
 
@@ -162,7 +162,7 @@ class ChangeBody(BaseModel):
     why: str = Field(default="by hand", min_length=1, max_length=500)
     """Reason, for the audit."""
     force: bool = False
-    """Promote although the gate refused; the audit says so."""
+    """Promote, or start a canary, although the gate refused; the audit says so."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -170,8 +170,8 @@ class ChangeBody(BaseModel):
             raise ValueError("a canary needs a share, and only a canary has one")
         if self.action in ("rollback", "stop") and self.version is not None:
             raise ValueError(f"{self.action} takes no version")
-        if self.force and self.action != "promote":
-            raise ValueError("only a promotion can be forced")
+        if self.force and self.action not in ("promote", "canary"):
+            raise ValueError("only a promotion and a canary can be forced")
         return self
 
 

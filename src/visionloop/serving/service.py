@@ -10,8 +10,10 @@ import gc
 
 import bentoml
 
-from visionloop.serving.front import Front, load_settings, open_api, project_root
+from visionloop.core.places import project_root
+from visionloop.serving.front import Front, open_api
 from visionloop.serving.log import start_log
+from visionloop.serving.settings import load_settings
 
 _ROOT = project_root()
 _SETTINGS = load_settings(_ROOT)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 
 from visionloop.artifact.runtimes import RuntimeSettings
-from visionloop.core.settings import Settings
+from visionloop.core.places import params_path
+from visionloop.core.settings import Settings, load_block
 from visionloop.monitoring.settings import LabellingSettings, StoreSettings
 from visionloop.serving.log import LogLevel
 
@@ -23,6 +26,9 @@ class UploadSettings(Settings):
     """Most pixels of an image, known from its header before it is decoded."""
     max_pixels_at_once: int = Field(default=96_000_000, ge=1)
     """Decoded pixels a worker holds at once, about 7 bytes each; an image that would be too many gets 503."""
+    max_bodies_mb_at_once: float = Field(default=256.0, gt=0)
+    """Megabytes (10**6 bytes) of bodies that a worker holds at once, while they arrive and until they are answered; a
+    body that would be too much gets 503, unless it is alone."""
     body_timeout_s: float = Field(default=30.0, gt=0)
     """Seconds within which a body must have arrived."""
 
@@ -159,3 +165,12 @@ class ServingSettings(Settings):
     """Host headers that are answered; `*` answers all, `*.example.org` a domain's."""
     origins: tuple[str, ...] = ()
     """Origins that pages in a browser may call from (CORS); none by default."""
+
+
+def load_settings(root: Path) -> ServingSettings:
+    """The `serving` block of the project's `params.yaml`; the defaults where there is no such file or block.
+
+    Raises:
+        ConfigError: lists everything wrong with it.
+    """
+    return load_block(ServingSettings, params_path(root), "serving")

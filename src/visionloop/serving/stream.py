@@ -11,7 +11,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from visionloop.core.errors import ImageError
 from visionloop.serving.caller import session_of
-from visionloop.serving.models import Fleet, Job, model_ref
+from visionloop.serving.live import Job
+from visionloop.serving.models import Fleet, model_ref
 from visionloop.serving.options import PredictOptions, parse_options
 from visionloop.serving.problems import Problem, image_problem
 from visionloop.serving.settings import ServingSettings

@@ -15,9 +15,10 @@ from starlette.responses import Response
 from visionloop.artifact.bundle import Bundle
 from visionloop.core.errors import BundleError
 from visionloop.monitoring.drift.profile import Profile
-from visionloop.monitoring.labelling.rounds import Model, left_today, to_label
+from visionloop.monitoring.labelling.rounds import Asked, Model, left_today, to_label, waits
 from visionloop.monitoring.labelling.space import Space
 from visionloop.monitoring.settings import LabellingSettings
+from visionloop.monitoring.store import PredictionStore
 from visionloop.serving.memory import Memory
 from visionloop.serving.models import Fleet
 from visionloop.serving.options import parse
@@ -35,7 +36,7 @@ _EXPECTED = {"task": "a task's name, such as classification", "limit": "a whole 
 
 
 class Queue:
-    """The route, for people who label.
+    """The routes, for people who label.
 
     Args:
         memory: Has the predictions and their images.
@@ -47,30 +48,47 @@ class Queue:
         self._memory, self._fleet, self._settings = memory, fleet, settings
 
     async def answer(self, request: Request) -> Response:
-        """The predictions chosen to be labelled that nobody has judged; chooses more where these are too few.
+        """The predictions chosen to be labelled that nobody has judged; changes nothing.
+
+        Raises:
+            Problem: an option is wrong, or predictions are not kept.
+            StoreError: the store cannot be read.
+        """
+        options = parse(_QueueOptions, request.query_params, _EXPECTED)
+        return json_answer(await asyncio.to_thread(self._waiting, options.task, options.limit))
+
+    async def fill(self, request: Request) -> Response:
+        """As `answer`, and chooses more where these are too few, which takes of the day's budget.
 
         Raises:
             Problem: an option is wrong, or predictions are not kept.
             StoreError: the store cannot be read or written.
         """
         options = parse(_QueueOptions, request.query_params, _EXPECTED)
-        return json_answer(await asyncio.to_thread(self._queue, options.task, options.limit))
+        return json_answer(await asyncio.to_thread(self._filled, options.task, options.limit))
 
-    def _queue(self, task: str, limit: int) -> dict[str, Any]:
+    def _waiting(self, task: str, limit: int) -> dict[str, Any]:
+        store, now = self._memory.require_store(), datetime.now(UTC)
+        asked = waits(store, task, self._settings, limit=limit, has_image=self._has_image, now=now)
+        return self._answer(store, task, asked, now)
+
+    def _filled(self, task: str, limit: int) -> dict[str, Any]:
         store, now = self._memory.require_store(), datetime.now(UTC)
         asked = to_label(
             store, task, self._settings, self._model(task), limit=limit, has_image=self._has_image, now=now
         )
-        items = []
-        for one in asked:
-            found = store.prediction(one.id)
-            if found is not None:
-                about = {"reason": one.reason, "usefulness": one.usefulness}
-                items.append(about | {"prediction": self._memory.listed(found)})
-        unjudged = store.selections.unjudged_images(task=task, limit=self._settings.pool)
+        return self._answer(store, task, asked, now)
+
+    def _answer(self, store: PredictionStore, task: str, asked: list[Asked], now: datetime) -> dict[str, Any]:
+        found = store.predictions([one.id for one in asked])
+        items = [
+            {"reason": one.reason, "usefulness": one.usefulness, "prediction": self._memory.listed(found[one.id])}
+            for one in asked
+            if one.id in found
+        ]
         return {
             "items": items,
-            "waiting": sum(map(self._has_image, unjudged)),
+            "waiting": store.selections.num_unjudged_images(task=task, limit=self._settings.pool),
             "left_today": left_today(store, task, self._settings, now),
         }
 

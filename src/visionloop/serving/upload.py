@@ -14,6 +14,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
 from visionloop.core.errors import near_matches
+from visionloop.serving.bodies import held_body
 from visionloop.serving.forms import FILE_FIELDS, MAX_TEXT_BYTES, Form
 from visionloop.serving.problems import Problem
 from visionloop.serving.refusals import (
@@ -80,17 +81,19 @@ async def read_upload(request: Request, settings: UploadSettings, *, options: fr
 
     Raises:
         Problem: 415 for another content type, 413 for too large a body or image, 408 for one that arrives
-            too slowly, 400 for everything else.
+            too slowly, 503 where too many others arrive, 400 for everything else.
         ClientDisconnect: the client left.
     """
     body = _body_for(request, settings, options)
     max_bytes = _bytes(settings.max_request_mb)
+    held = held_body(request)
     try:
         _check_declared_length(request, body, settings)
         async with asyncio.timeout(settings.body_timeout_s), aclosing(request.stream()) as stream:
             num_received = 0
             async for chunk in stream:
                 num_received += len(chunk)
+                held.take(len(chunk))
                 if num_received > max_bytes:
                     raise _body_too_large(settings)
                 body.feed(chunk)

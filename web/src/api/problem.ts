@@ -26,6 +26,11 @@ export class ApiProblem extends Error {
     return this.status === 0 || [408, 429, 502, 503, 504].includes(this.status);
   }
 
+  /** Whether sending the same again could end otherwise: not where the service refuses the image itself. */
+  get mayPass(): boolean {
+    return ![400, 413, 415, 422].includes(this.status);
+  }
+
   /** Whether a key, or another key, is needed. */
   get needsKey(): boolean {
     return this.status === 401;

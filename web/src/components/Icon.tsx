@@ -27,6 +27,8 @@ const PATHS = {
   check: 'M5 12.500l4.500 4.500L19 7.500',
   report: 'M6 3.500h8l4 4V20.500H6zM14 3.500v4h4M9 12h6M9 15.500h6',
   chevron: 'M7 10l5 5 5-5',
+  previous: 'M14 7l-5 5 5 5',
+  next: 'M10 7l5 5-5 5',
 } as const;
 
 export type IconName = keyof typeof PATHS;

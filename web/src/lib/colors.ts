@@ -32,6 +32,13 @@ export function classStyle(classId: number): ClassStyle {
   };
 }
 
+/** A class's colour where it fills an area, which cannot be dashed: paler from the eleventh class on. */
+export function areaColor(classId: number): string {
+  const { color } = classStyle(classId);
+  const round = Math.floor(classId / PALETTE.length) % DASHES.length;
+  return round === 0 ? color : `color-mix(in srgb, ${color} ${100 - 25 * round}%, var(--surface))`;
+}
+
 /** White or near-black, by the contrast of WCAG 2.2. */
 export function textOn(background: string): string {
   const luminance = relativeLuminance(background);

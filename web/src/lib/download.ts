@@ -13,6 +13,9 @@ export function downloadText(text: string, name: string, mediaType: string) {
   download(new Blob([text], { type: `${mediaType};charset=utf-8` }), name);
 }
 
+/** Columns of a box, named as in the results of `/v1/batches`. */
+export const BOX_COLUMNS = ['x_min', 'y_min', 'x_max', 'y_max'] as const;
+
 type Cell = string | number | null | undefined;
 
 /**

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
+import { isHidden } from '../components/stage/drawBoxes';
 import { boxAt, countByClass, meanThreshold, operatingPoint, shown, type BoxXyxy } from './boxes';
 import { classStyle, contrast } from './colors';
 import { stem, toCsv } from './download';
@@ -16,6 +17,8 @@ describe('viewport', () => {
 
   it('enlarges small pictures, but not without end', () => {
     expect(fit({ width: 2, height: 2 }, SCREEN).scale).toBe(24);
+    expect(fit({ width: 128, height: 64 }, { width: 3000, height: 2000 }).scale).toBe(6.25);
+    expect(fit({ width: 1600, height: 800 }, { width: 3232, height: 2000 }).scale).toBe(1);
   });
 
   it('keeps what lies under the pointer in its place while zooming', () => {
@@ -77,6 +80,13 @@ describe('boxes', () => {
       { name: 'dog', classId: 1, count: 1 },
     ]);
   });
+});
+
+it('labels that could not be read give way', () => {
+  const area = { x: 0, y: 0, width: 50, height: 20 };
+  expect(isHidden(area, { ...area, x: 10 })).toBe(true);
+  expect(isHidden(area, { ...area, x: 46 })).toBe(false);
+  expect(isHidden(area, { ...area, y: 20 })).toBe(false);
 });
 
 describe('colours', () => {

@@ -17,6 +17,8 @@ export interface View {
 }
 
 const MAX_FIT = 24;
+/** A small image is enlarged to so many pixels of the screen, not to all that a large screen has. */
+const MAX_ENLARGED = 800;
 const MAX_SCALE = 64;
 /** How much of the image's side stays in sight however far it is moved. */
 const KEEP = 48;
@@ -25,7 +27,8 @@ const KEEP = 48;
 export function fit(image: Size, screen: Size, margin = 16): View {
   const width = Math.max(1, screen.width - 2 * margin);
   const height = Math.max(1, screen.height - 2 * margin);
-  const scale = Math.min(width / image.width, height / image.height, MAX_FIT);
+  const most = Math.min(MAX_FIT, Math.max(1, MAX_ENLARGED / Math.max(image.width, image.height)));
+  const scale = Math.min(width / image.width, height / image.height, most);
   return {
     scale,
     x: (screen.width - image.width * scale) / 2,

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from visionloop.monitoring.alerts.messages import Message
 from visionloop.monitoring.alerts.settings import OutboxSettings
@@ -17,6 +16,7 @@ from visionloop.monitoring.alerts.state import AlertState
 from visionloop.monitoring.settings import StoreSettings
 from visionloop.monitoring.store.engine import open_engine
 from visionloop.monitoring.store.errors import store_errors
+from visionloop.monitoring.store.inserts import insert_into
 from visionloop.monitoring.store.tables import ALERT_MESSAGES, ALERT_SAMPLES, ALERT_SILENCES, ALERTS
 
 ANY = "*"
@@ -141,7 +141,10 @@ class AlertStore:
     def _swap(self, connection: sa.Connection, state: AlertState) -> bool:
         values = asdict(state) | {"revision": state.revision + 1}
         if state.revision == 0:
-            return connection.execute(self._insert(ALERTS).values(values).on_conflict_do_nothing()).rowcount == 1
+            return (
+                connection.execute(insert_into(ALERTS, self.engine).values(values).on_conflict_do_nothing()).rowcount
+                == 1
+            )
         key = (ALERTS.c.rule == state.rule, ALERTS.c.label == state.label, ALERTS.c.revision == state.revision)
         return connection.execute(sa.update(ALERTS).where(*key).values(values)).rowcount == 1
 
@@ -178,7 +181,7 @@ class AlertStore:
         rest = {"created_at": now, "next_try_at": now, "state": "pending", "attempts": 0, "error": ""}
         rows = [asdict(message) | rest | {"channel": name} for name in channels]
         if rows:
-            connection.execute(self._insert(ALERT_MESSAGES).on_conflict_do_nothing(), rows)
+            connection.execute(insert_into(ALERT_MESSAGES, self.engine).on_conflict_do_nothing(), rows)
 
     def _bound(self, connection: sa.Connection, outbox: OutboxSettings, now: datetime) -> None:
         """Give up the oldest above the limit, and forget what ended long ago."""
@@ -269,9 +272,6 @@ class AlertStore:
         )
         with store_errors(self.where, "read"), self.engine.connect() as connection:
             return list(connection.scalars(query))
-
-    def _insert(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
-        return sqlite.insert(table) if self.engine.dialect.name == "sqlite" else postgresql.insert(table)
 
 
 def _queued(row: sa.RowMapping) -> Queued:

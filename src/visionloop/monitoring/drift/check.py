@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from visionloop.core.errors import BundleError, ConfigError
+from visionloop.monitoring.drift.embedding_tests import embedding_tests
 from visionloop.monitoring.drift.estimate import estimate_accuracy
 from visionloop.monitoring.drift.features import FEATURES
-from visionloop.monitoring.drift.hypotheses import TestResult, class_test, embedding_tests, holm, ks_test
+from visionloop.monitoring.drift.hypotheses import TestResult, class_test, holm, ks_test
 from visionloop.monitoring.drift.observations import Observations
 from visionloop.monitoring.drift.profile import Profile
 from visionloop.monitoring.drift.result import ClassShare, DriftResult, Histogram, NewImage, TestReport

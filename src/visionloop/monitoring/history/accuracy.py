@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from visionloop.evaluation.statistics import Interval, score_interval, wilson_interval
 from visionloop.monitoring.history.counts import CONFIDENCE_EDGES, Counts
+from visionloop.monitoring.history.suspects import SuspectKey
 from visionloop.monitoring.history.traffic import bin_of
 from visionloop.monitoring.labelling.estimate import Judged, TrueAccuracy, true_accuracy
 from visionloop.monitoring.store.errors import store_errors
@@ -29,11 +30,13 @@ class Judgements:
         judged: Answers judged with one voice, by stratum.
         right: Of these, those that were right.
         disputed: Answers that people judged differently; they count for neither.
+        held: Words of suspicious keys on these answers; they count for nothing.
     """
 
     judged: tuple[int, ...] = (0,) * NUM_STRATA
     right: tuple[int, ...] = (0,) * NUM_STRATA
     disputed: int = 0
+    held: int = 0
 
     @property
     def total(self) -> int:
@@ -116,7 +119,9 @@ def _groups(sizes: Sequence[int], said: Judgements) -> list[tuple[int, int, int]
     return groups
 
 
-def judgements(engine: sa.Engine, where: str, task: str, edges: Sequence[datetime]) -> list[Judgements]:
+def judgements(
+    engine: sa.Engine, where: str, task: str, edges: Sequence[datetime], suspects: Sequence[SuspectKey] = ()
+) -> list[Judgements]:
     """What was said of the answers between each edge and the next, whenever it was said.
 
     Args:
@@ -124,14 +129,19 @@ def judgements(engine: sa.Engine, where: str, task: str, edges: Sequence[datetim
         where: Its name for errors.
         task: Name of the task.
         edges: Rising.
+        suspects: Keys whose words are held back.
 
     Raises:
         StoreError: the database cannot be read.
     """
-    right = sa.case((FEEDBACK.c.verdict == "right", 1), else_=0)
+    is_held = _is_held(suspects)
+    right = sa.case((is_held, None), (FEEDBACK.c.verdict == "right", 1), else_=0)
     words = (
         sa.select(
-            FEEDBACK.c.prediction_id.label("id"), sa.func.min(right).label("least"), sa.func.max(right).label("most")
+            FEEDBACK.c.prediction_id.label("id"),
+            sa.func.min(right).label("least"),
+            sa.func.max(right).label("most"),
+            sa.func.sum(sa.case((is_held, 1), else_=0)).label("held"),
         )
         .where(FEEDBACK.c.created_at >= edges[0])
         .group_by(FEEDBACK.c.prediction_id)
@@ -141,7 +151,11 @@ def judgements(engine: sa.Engine, where: str, task: str, edges: Sequence[datetim
     stratum = sa.case((table.confidence.is_(None), NUM_STRATA - 1), else_=bin_of(table.confidence, CONFIDENCE_EDGES))
     rows = (
         sa.select(
-            _bucket_of(table.created_at, edges).label("bucket"), stratum.label("stratum"), words.c.least, words.c.most
+            _bucket_of(table.created_at, edges).label("bucket"),
+            stratum.label("stratum"),
+            words.c.least,
+            words.c.most,
+            words.c.held,
         )
         .select_from(words.join(PREDICTIONS, table.id == words.c.id))
         # An index by time would find all answers of the time, and then the few that somebody spoke of: a thousand
@@ -152,10 +166,13 @@ def judgements(engine: sa.Engine, where: str, task: str, edges: Sequence[datetim
     query = sa.select(rows, sa.func.count()).group_by(*rows.c)
     judged = [[0] * NUM_STRATA for _ in edges[1:]]
     good = [[0] * NUM_STRATA for _ in edges[1:]]
-    disputed = [0] * len(judged)
+    disputed, held = [0] * len(judged), [0] * len(judged)
     with store_errors(where, "read"), engine.connect() as connection:
-        for bucket, index, least, most, count in connection.execute(query):
+        for bucket, index, least, most, num_held, count in connection.execute(query):
             if not 0 <= bucket < len(judged):
+                continue
+            held[bucket] += num_held * count
+            if least is None:
                 continue
             if least != most:
                 disputed[bucket] += count
@@ -163,15 +180,29 @@ def judgements(engine: sa.Engine, where: str, task: str, edges: Sequence[datetim
                 judged[bucket][index] += count
                 good[bucket][index] += count * least
     return [
-        Judgements(judged=tuple(ones), right=tuple(rights), disputed=split)
-        for ones, rights, split in zip(judged, good, disputed, strict=True)
+        Judgements(judged=tuple(ones), right=tuple(rights), disputed=split, held=left)
+        for ones, rights, split, left in zip(judged, good, disputed, held, strict=True)
     ]
 
 
+def _is_held(suspects: Sequence[SuspectKey]) -> sa.ColumnElement[bool]:
+    key = sa.func.coalesce(FEEDBACK.c.key_id, "")
+    return sa.or_(sa.false(), *(sa.and_(key == one.key, FEEDBACK.c.created_at >= one.since) for one in suspects))
+
+
 def drawn_accuracy(
-    engine: sa.Engine, where: str, task: str, since: datetime, until: datetime, *, at_least: int = 30
+    engine: sa.Engine,
+    where: str,
+    task: str,
+    since: datetime,
+    until: datetime,
+    *,
+    at_least: int = 30,
+    suspects: Sequence[SuspectKey] = (),
 ) -> TrueAccuracy | None:
     """By the judged answers of that time that were drawn by chance, as alerts go by; None with fewer than `at_least`.
+
+    Words of `suspects` are left out.
 
     Raises:
         StoreError: the database cannot be read.
@@ -183,7 +214,7 @@ def drawn_accuracy(
         sa.select(FEEDBACK.c.prediction_id, FEEDBACK.c.verdict, SELECTIONS.c.draw, SELECTIONS.c.draw_images)
         .select_from(joined.join(FEEDBACK, FEEDBACK.c.prediction_id == table.id))
         .where(SELECTIONS.c.task == task, SELECTIONS.c.draw.is_not(None), table.variant != "shadow")
-        .where(table.created_at >= since, table.created_at < until)
+        .where(table.created_at >= since, table.created_at < until, sa.not_(_is_held(suspects)))
     )
     last: dict[str, Judged] = {}
     with store_errors(where, "read"), engine.connect() as connection:
@@ -198,6 +229,7 @@ def merged_judgements(parts: Sequence[Judgements]) -> Judgements:
         judged=tuple(map(sum, zip(*(part.judged for part in parts), strict=True))),
         right=tuple(map(sum, zip(*(part.right for part in parts), strict=True))),
         disputed=sum(part.disputed for part in parts),
+        held=sum(part.held for part in parts),
     )
 
 

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from visionloop.monitoring.store.errors import store_errors
+from visionloop.monitoring.store.inserts import insert_into
 from visionloop.monitoring.store.tables import REQUEST_MINUTES
 
 MINUTE_S = 60
@@ -70,7 +70,7 @@ def add_endings(engine: sa.Engine, where: str, counts: Mapping[Ending, int], now
         for one, num in sorted(counts.items())
     ]
     table = REQUEST_MINUTES.c
-    insert = (sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert)(REQUEST_MINUTES)
+    insert = insert_into(REQUEST_MINUTES, engine)
     added = insert.on_conflict_do_update(
         index_elements=["start", "status", "code"], set_={"num": table.num + insert.excluded.num}
     )

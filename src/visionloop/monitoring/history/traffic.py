@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from visionloop.monitoring.history.counts import CONFIDENCE_EDGES, LATENCY_EDGES_MS, Counts
 from visionloop.monitoring.store.errors import StoreError, store_errors
+from visionloop.monitoring.store.inserts import insert_into
 from visionloop.monitoring.store.tables import PREDICTIONS, TRAFFIC_HOURS
 
 HOUR = timedelta(hours=1)
@@ -55,7 +55,12 @@ class TrafficHistory:
     def _hours(
         self, connection: sa.Connection, task: str, since: datetime, until: datetime, now: datetime
     ) -> dict[datetime, Counts]:
-        over = [start for start in _hours_in(since, until) if start + HOUR + _SETTLED <= now]
+        first = _first(connection, task, since, until)
+        if first is None:
+            return dict.fromkeys(_hours_in(since, until), _NONE)
+        # Hours before the first answer have none; a month of them would cost as much as a month of traffic.
+        hours = [start for start in _hours_in(since, until) if start + HOUR > first]
+        over = [start for start in hours if start + HOUR + _SETTLED <= now]
         kept = self._kept(connection, task, since, until)
         new = {start: _count(connection, task, start, start + HOUR) for start in over if start not in kept}
         known = {start: kept[start] for start in over if start in kept} | new
@@ -66,8 +71,9 @@ class TrafficHistory:
             known |= new
         with contextlib.suppress(StoreError):
             self._keep(task, new, now)
-        rest = [start for start in _hours_in(since, until) if start not in known]
-        return known | {start: _count(connection, task, start, start + HOUR) for start in rest}
+        rest = [start for start in hours if start not in known]
+        counted = known | {start: _count(connection, task, start, start + HOUR) for start in rest}
+        return dict.fromkeys(_hours_in(since, until), _NONE) | counted
 
     def _kept(self, connection: sa.Connection, task: str, since: datetime, until: datetime) -> dict[datetime, Counts]:
         table = TRAFFIC_HOURS.c
@@ -90,8 +96,7 @@ class TrafficHistory:
             {"task": task, "start": start, "total": counts.total, "counts": counts.to_record()}
             for start, counts in hours.items()
         ]
-        insert = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
-        statement = insert(TRAFFIC_HOURS)
+        statement = insert_into(TRAFFIC_HOURS, self._engine)
         replaced = {name: statement.excluded[name] for name in ("total", "counts")}
         with store_errors(self._where, "written"), self._engine.begin() as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=["task", "start"], set_=replaced), rows)
@@ -122,6 +127,14 @@ def answered(task: str, since: datetime, until: datetime) -> tuple[sa.ColumnElem
 def _hours_in(since: datetime, until: datetime) -> list[datetime]:
     first = since.astimezone(UTC)
     return [first + index * HOUR for index in range(int((until - since) / HOUR))]
+
+
+def _first(connection: sa.Connection, task: str, since: datetime, until: datetime) -> datetime | None:
+    column = PREDICTIONS.c.created_at
+    first: datetime | None = connection.scalar(
+        sa.select(sa.func.min(column, type_=column.type)).where(*answered(task, since, until))
+    )
+    return first
 
 
 def _total(connection: sa.Connection, task: str, since: datetime, until: datetime) -> int:

@@ -68,7 +68,7 @@ def to_label(
     has_image: Callable[[str], bool],
     now: datetime,
 ) -> list[Asked]:
-    """What to label next: what was chosen before and waits, and a further round where that is too little.
+    """What to label next: what `waits`, and a further round where that is too little.
 
     Args:
         store: Where answers are; the choice is kept there.
@@ -82,12 +82,46 @@ def to_label(
     Raises:
         StoreError: the store cannot be read or written.
     """
-    found = _waiting(store, task, settings, has_image, now)
+    found = waits(store, task, settings, limit=limit, has_image=has_image, now=now)
     if len(found) < limit:
         num = max(settings.round_images, limit - len(found))
         if choose_round(store, task, settings, model, num=num, has_image=has_image, now=now):
-            found = _waiting(store, task, settings, has_image, now)
-    return found[:limit]
+            found = waits(store, task, settings, limit=limit, has_image=has_image, now=now)
+    return found
+
+
+def waits(
+    store: PredictionStore,
+    task: str,
+    settings: LabellingSettings,
+    *,
+    limit: int,
+    has_image: Callable[[str], bool],
+    now: datetime,
+) -> list[Asked]:
+    """What was chosen before and judged by nobody, in the order in which it was chosen; chooses nothing.
+
+    Args:
+        store: Where the choices are.
+        task: Whose.
+        settings: How long they are asked for.
+        limit: Most predictions; of further ones no image is looked for.
+        has_image: Whether the image of a hash is kept; others cannot be labelled.
+        now: With a time zone.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    rows = store.selections.waiting(task=task, since=now - timedelta(days=settings.keep_days))
+    images: set[str] = set()
+    found: list[Asked] = []
+    for row in rows:
+        if len(found) == limit:
+            break
+        if row["image_sha256"] not in images and has_image(row["image_sha256"]):
+            found.append(Asked(id=row["id"], reason=row["reason"], usefulness=row["usefulness"]))
+        images.add(row["image_sha256"])
+    return found
 
 
 def left_today(store: PredictionStore, task: str, settings: LabellingSettings, now: datetime) -> int:
@@ -191,18 +225,6 @@ def _row(
         prediction_id=id_, task=task, chosen_at=now, day=_day(now), slot=slot, reason=reason,
         usefulness=round(usefulness, 4), **of_draw,
     )  # fmt: skip
-
-
-def _waiting(
-    store: PredictionStore, task: str, settings: LabellingSettings, has_image: Callable[[str], bool], now: datetime
-) -> list[Asked]:
-    rows = store.selections.waiting(task=task, since=now - timedelta(days=settings.keep_days))
-    distinct = {row["image_sha256"]: row for row in reversed(rows)}
-    return [
-        Asked(id=row["id"], reason=row["reason"], usefulness=row["usefulness"])
-        for row in rows
-        if distinct[row["image_sha256"]] is row and has_image(row["image_sha256"])
-    ]
 
 
 def _distinct(candidates: Sequence[Candidate], has_image: Callable[[str], bool]) -> list[Candidate]:

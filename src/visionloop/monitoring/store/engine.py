@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import math
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,11 @@ from sqlalchemy import exc
 
 from visionloop.monitoring.settings import StoreSettings
 from visionloop.monitoring.store.errors import StoreError, store_errors
+from visionloop.monitoring.store.postgresql import postgresql_engine, wait_for_locks
 
 _LOCK_WAIT_S = 60.0
 """Creating the tables takes under a second; several processes may queue for it."""
+_URL = "setting `url` of the prediction store"
 _ADVISORY_LOCK = 731_140_265
 """Any number; PostgreSQL lets one session at a time hold it, so one migrates."""
 
@@ -38,17 +39,17 @@ def parse_url(text: str, root: Path) -> tuple[sa.URL, Path | None]:
             return url, (root / name).resolve()
     raise StoreError(
         "the URL names no database that can hold predictions",
-        where="setting `url` of the prediction store",
+        where=_URL,
         expected="sqlite:///<path> or postgresql://<user>:<password>@<host>/<database>",
         action="correct the URL",
     )
 
 
-def make_engine(url: sa.URL, path: Path | None, timeout_s: float) -> sa.Engine:
-    """An engine that connects when first used; `path` is the file of an SQLite one.
+def make_engine(url: sa.URL, path: Path | None, timeout_s: float, *, patient: bool = False) -> sa.Engine:
+    """An engine that connects when first used; `path` is the file of an SQLite one, `patient` as for a migration.
 
     Raises:
-        StoreError: the URL's driver is not installed.
+        StoreError: the URL's driver is not installed, or its options are wrong.
     """
     options: dict[str, Any] = {
         "hide_parameters": True,
@@ -58,30 +59,21 @@ def make_engine(url: sa.URL, path: Path | None, timeout_s: float) -> sa.Engine:
     if path is not None:
         return _sqlite_engine(path, timeout_s, options)
     try:
-        return _postgresql_engine(url, timeout_s, options)
+        return postgresql_engine(url, timeout_s, options, patient=patient)
     except (ImportError, exc.ArgumentError):
         raise StoreError(
             f"the driver of {url.drivername} is not installed",
-            where="setting `url` of the prediction store",
-            expected="postgresql+<driver>:// of an installed driver; without one, psycopg",
-            action="install the driver into this Python environment, or correct the URL",
+            where=_URL,
+            expected="postgresql:// with pg8000 installed, or postgresql+<driver>:// of another one",
+            action="install visionloop[postgres] into this Python environment, or correct the URL",
         ) from None
-
-
-def _postgresql_engine(url: sa.URL, timeout_s: float, options: dict[str, Any]) -> sa.Engine:
-    if url.get_driver_name() in ("psycopg", "psycopg2"):
-        options = options | {"connect_args": {"connect_timeout": max(2, math.ceil(timeout_s))}}
-    engine = sa.create_engine(url, pool_pre_ping=True, **options)
-
-    @sa.event.listens_for(engine, "begin")
-    def begin(connection: sa.Connection) -> None:
-        _wait_for_locks(connection, timeout_s)
-
-    return engine
-
-
-def _wait_for_locks(connection: sa.Connection, timeout_s: float) -> None:
-    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {math.ceil(timeout_s * 1000)}")
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            "the URL's options of TLS cannot be used",
+            where=_URL,
+            expected=str(error) if type(error) is ValueError else "a certificate's file that can be read",
+            action="correct sslmode or sslrootcert",
+        ) from None
 
 
 def _sqlite_engine(path: Path, timeout_s: float, options: dict[str, Any]) -> sa.Engine:
@@ -130,14 +122,13 @@ def open_engine(settings: StoreSettings, root: Path) -> tuple[sa.Engine, str]:
     """
     url, path = parse_url(settings.url, root)
     where = f"SQLite database {path.name}" if path else url.set(query={}).render_as_string(hide_password=True)
-    engine = make_engine(url, path, settings.timeout_s)
+    migrating = make_engine(url, path, settings.timeout_s, patient=True)
     try:
         with store_errors(where, "opened"):
-            prepare(engine, path, where)
-    except StoreError:
-        engine.dispose()
-        raise
-    return engine, where
+            prepare(migrating, path, where)
+    finally:
+        migrating.dispose()
+    return make_engine(url, path, settings.timeout_s), where
 
 
 def prepare(engine: sa.Engine, path: Path | None, where: str) -> None:
@@ -153,7 +144,7 @@ def prepare(engine: sa.Engine, path: Path | None, where: str) -> None:
             _use_wal(path)
         connection = stack.enter_context(engine.begin())
         if path is None:
-            _wait_for_locks(connection, _LOCK_WAIT_S)
+            wait_for_locks(connection, _LOCK_WAIT_S)
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
         _migrate(connection, where)
 

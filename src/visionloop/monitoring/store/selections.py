@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from visionloop.monitoring.store.errors import store_errors
+from visionloop.monitoring.store.inserts import insert_into
 from visionloop.monitoring.store.rows import utc
 from visionloop.monitoring.store.tables import COMPARISONS, FEEDBACK, PREDICTIONS, SELECTIONS
 
@@ -88,12 +88,13 @@ class Selections:
         query = query.where(*_answered(task), ~_exists(FEEDBACK), ~_exists(SELECTIONS))
         return [Candidate(**row) for row in self._read(query.order_by(table.created_at.desc(), table.id).limit(limit))]
 
-    def unjudged_images(self, *, task: str, limit: int) -> set[str]:
-        """Hashes of the images among the task's latest answers that nobody has judged."""
+    def num_unjudged_images(self, *, task: str, limit: int) -> int:
+        """How many images the task's latest answers that nobody has judged are about."""
         table = PREDICTIONS.c
         query = sa.select(table.image_sha256).where(*_answered(task), ~_exists(FEEDBACK))
-        rows = self._read(query.order_by(table.created_at.desc(), table.id).limit(limit))
-        return {row["image_sha256"] for row in rows}
+        latest = query.order_by(table.created_at.desc(), table.id).limit(limit).subquery()
+        [row] = self._read(sa.select(sa.func.count(latest.c.image_sha256.distinct()).label("images")))
+        return int(row["images"])
 
     def answered_since(self, *, task: str, after: datetime | None, limit: int) -> list[dict[str, Any]]:
         """The task's latest answers after a moment, judged or not, newest first.
@@ -156,9 +157,11 @@ class Selections:
         table = SELECTIONS
         of_draw = [row for row in rows if row.draw is not None]
         with store_errors(self._where, "written"), self._engine.begin() as connection:
-            insert = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
+            if connection.dialect.name == "postgresql":
+                # Two workers at it would wait for each other's rows. SQLite has one writer at a time anyway.
+                connection.exec_driver_sql(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE")
             for row in rows:
-                connection.execute(insert(table).values(asdict(row)).on_conflict_do_nothing())
+                connection.execute(insert_into(table, self._engine).values(asdict(row)).on_conflict_do_nothing())
             for row in of_draw:
                 drawn = {name: getattr(row, name) for name in ("draw", "draw_images", "draw_size", "draw_until")}
                 connection.execute(

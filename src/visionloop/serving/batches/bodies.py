@@ -10,7 +10,7 @@ from typing import IO, Protocol
 from visionloop.serving.batches.refusals import too_many
 from visionloop.serving.forms import FILE_FIELDS, MAX_TEXT_BYTES, Form
 from visionloop.serving.options import OPTION_NAMES
-from visionloop.serving.refusals import image_too_many_bytes, quoted, text_too_long, unexpected_field
+from visionloop.serving.refusals import quoted, text_too_long, unexpected_field
 from visionloop.serving.settings import ServingSettings
 
 OPTIONS = OPTION_NAMES | {"task"}
@@ -83,7 +83,7 @@ class FormBody:
         """Take the next bytes.
 
         Raises:
-            Problem: no form, an unknown field, a text or an image too large, or too many images.
+            Problem: no form, an unknown field, a text too long, or too many images.
         """
         self._form.feed(chunk)
 
@@ -124,10 +124,11 @@ class FormBody:
                 raise text_too_long(self._field, MAX_TEXT_BYTES)
             self._text += data
             return
-        megabytes = self._settings.upload.max_image_mb
-        if self._num_bytes > megabytes * 1e6:
-            raise image_too_many_bytes(megabytes, f"image {self._num_files}")
-        self._member.write(data)
+        # As with the members of an archive, one image too large stops no other: what is kept of it is just enough for
+        # it to be too large for whoever reads it.
+        room = int(self._settings.upload.max_image_mb * 1e6) + 1 - (self._num_bytes - len(data))
+        if room > 0:
+            self._member.write(data[:room])
 
     def end(self) -> None:
         """As a form's taker."""

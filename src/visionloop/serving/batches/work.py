@@ -21,8 +21,9 @@ from visionloop.serving.batches.progress import Progress, open_results
 from visionloop.serving.batches.state import CANCEL, IMAGES, RESULTS, JobFolders, JobState, hold, save
 from visionloop.serving.batching import Served
 from visionloop.serving.caller import Caller
+from visionloop.serving.live import Answer, Job, LiveModel
 from visionloop.serving.memory import Memory
-from visionloop.serving.models import Answer, Fleet, Job, LiveModel
+from visionloop.serving.models import Fleet
 from visionloop.serving.options import PredictOptions
 from visionloop.serving.problems import Problem, image_problem
 from visionloop.serving.refusals import internal_error

@@ -5,36 +5,32 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
 import httpx
-from pydantic import BaseModel
 
 from visionloop.serving.client.errors import ApiError, read_refusal, refused, unreachable
 from visionloop.serving.client.files import ImageInput, encoded, open_archive
 from visionloop.serving.client.monitoring import MonitoringCalls
+from visionloop.serving.client.options import Shape, params_of
+from visionloop.serving.client.review import ReviewCalls
 from visionloop.serving.schema import (
     BatchAnswer,
     ExplainAnswer,
-    FeedbackAnswer,
     FrameAnswer,
     ModelsAnswer,
     PredictAnswer,
-    StoredPrediction,
     TaskAnswer,
 )
 from visionloop.serving.schema_report import ReportAnswer
-from visionloop.serving.schema_review import ChangeAnswer, HistoryAnswer, PredictionsAnswer, QueueAnswer
-
-Shape = TypeVar("Shape", bound=BaseModel)
+from visionloop.serving.schema_review import ChangeAnswer, HistoryAnswer
 
 _WORTH_RETRYING = frozenset({429, 503})
 
 
-class Client(MonitoringCalls):
+class Client(ReviewCalls, MonitoringCalls):
     """Connections to one service; close it, or use it in a `with`. Threads may share one.
 
     Every method raises `ApiError` where the service refuses or does not answer.
@@ -128,14 +124,14 @@ class Client(MonitoringCalls):
     ) -> TaskAnswer:
         """Any task's answer, by its verb; as `classify`."""
         options = {"top_k": top_k, "threshold": threshold, "store": store}
-        return self._send("POST", f"/v1/{verb}", TaskAnswer, files=_files(images), params=_params(options))
+        return self._send("POST", f"/v1/{verb}", TaskAnswer, files=_files(images), params=params_of(options))
 
     def predict(
         self, *images: ImageInput, top_k: int | None = None, threshold: float | None = None, store: bool | None = None
     ) -> PredictAnswer:
         """The answers of every deployed task; as `classify`."""
         options = {"top_k": top_k, "threshold": threshold, "store": store}
-        return self._send("POST", "/v1/predict", PredictAnswer, files=_files(images), params=_params(options))
+        return self._send("POST", "/v1/predict", PredictAnswer, files=_files(images), params=params_of(options))
 
     def explain(self, image: ImageInput, task: str | None = None) -> bytes:
         """A PNG of the image, as large (at most 4 megapixels), its parts coloured that the task's answer rests on.
@@ -179,7 +175,7 @@ class Client(MonitoringCalls):
         from visionloop.serving.client.frames import stream
 
         options = {"task": task, "top_k": top_k, "threshold": threshold}
-        return stream(self._http, frames, _params(options), timeout_s=self._timeout_s)
+        return stream(self._http, frames, params_of(options), timeout_s=self._timeout_s)
 
     # -- batches
 
@@ -205,7 +201,7 @@ class Client(MonitoringCalls):
             ApiError: refused or unreachable.
             VisionloopError: a file cannot be read.
         """
-        params = _params({"task": task, "top_k": top_k, "threshold": threshold, "store": store})
+        params = params_of({"task": task, "top_k": top_k, "threshold": threshold, "store": store})
         with open_archive(path_or_paths) as file:
             headers = {"Content-Type": "application/zip"}
             return self._send("POST", "/v1/batches", BatchAnswer, content=file, params=params, headers=headers)
@@ -239,65 +235,6 @@ class Client(MonitoringCalls):
     def cancel_batch(self, id_: str) -> None:
         """Cancel a batch, or remove a finished one."""
         self._request("DELETE", f"/v1/batches/{id_}")
-
-    # -- feedback
-
-    def feedback(
-        self,
-        prediction_id: str,
-        verdict: Literal["right", "wrong", "corrected"],
-        *,
-        label: str | Sequence[Mapping[str, Any]] | None = None,
-        note: str | None = None,
-    ) -> FeedbackAnswer:
-        """Say whether a prediction was right; again with the same key, it replaces what was said before.
-
-        Args:
-            prediction_id: From an answer.
-            verdict: `corrected` comes with a label.
-            label: The right class, or boxes as `{"class": ..., "box_xyxy": [x1, y1, x2, y2]}`.
-            note: Anything else worth saying.
-        """
-        body = {"prediction_id": prediction_id, "verdict": verdict, "label": label, "note": note}
-        sent = {name: value for name, value in body.items() if value is not None}
-        return self._send("POST", "/v1/feedback", FeedbackAnswer, json=sent)
-
-    def prediction(self, id_: str) -> StoredPrediction:
-        """An earlier prediction with its feedback."""
-        return self._send("GET", f"/v1/predictions/{id_}", StoredPrediction)
-
-    def predictions(
-        self,
-        *,
-        task: str | None = None,
-        class_name: str | None = None,
-        min_confidence: float | None = None,
-        max_confidence: float | None = None,
-        feedback: Literal["none", "any", "right", "wrong", "corrected"] | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        cursor: str | None = None,
-        limit: int | None = None,
-    ) -> PredictionsAnswer:
-        """Earlier predictions that fit, newest first; `cursor` is the `next` of the page before."""
-        options = {
-            "task": task, "class": class_name, "min_confidence": min_confidence, "max_confidence": max_confidence,
-            "feedback": feedback, "since": since and since.isoformat(), "until": until and until.isoformat(),
-            "cursor": cursor, "limit": limit,
-        }  # fmt: skip
-        return self._send("GET", "/v1/predictions", PredictionsAnswer, params=_params(options))
-
-    def prediction_image(self, id_: str, *, size: int | None = None) -> bytes:
-        """The kept image of a prediction, as PNG or JPEG; with `size`, a JPEG of at most that many pixels an edge."""
-        return self._request("GET", f"/v1/predictions/{id_}/image", params=_params({"size": size})).content
-
-    def remove_feedback(self, prediction_id: str) -> None:
-        """Take back what was said of a prediction with the same key."""
-        self._request("DELETE", f"/v1/predictions/{prediction_id}/feedback")
-
-    def queue(self, task: str, *, limit: int | None = None) -> QueueAnswer:
-        """The predictions that are most useful to label."""
-        return self._send("GET", "/v1/queue", QueueAnswer, params=_params({"task": task, "limit": limit}))
 
     # -- service
 
@@ -374,7 +311,7 @@ class Client(MonitoringCalls):
     # -- plumbing
 
     def _explain(self, image: ImageInput, task: str | None, accept: str) -> httpx.Response:
-        params = _params({"task": task})
+        params = params_of({"task": task})
         return self._request("POST", "/v1/explain", files=_files([image]), params=params, headers={"Accept": accept})
 
     def _send(self, method: str, path: str, shape: type[Shape], **parts: Any) -> Shape:
@@ -407,8 +344,3 @@ class Client(MonitoringCalls):
 
 def _files(images: Sequence[ImageInput]) -> list[tuple[str, tuple[str, bytes]]]:
     return [("image", ("image", encoded(image))) for image in images]
-
-
-def _params(options: Mapping[str, Any]) -> dict[str, str]:
-    given = {name: value for name, value in options.items() if value is not None}
-    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in given.items()}

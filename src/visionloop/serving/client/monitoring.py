@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import BaseModel
-
+from visionloop.serving.client.options import Shape
+from visionloop.serving.schema_drift import DriftAnswer
 from visionloop.serving.schema_monitoring import (
     AlertsAnswer,
     ComparisonAnswer,
-    DriftAnswer,
     RequestsAnswer,
     ServiceAnswer,
     SummaryAnswer,
 )
 
 Range = Literal["hour", "day", "week", "month"]
-Shape = TypeVar("Shape", bound=BaseModel)
 
 
 class MonitoringCalls:

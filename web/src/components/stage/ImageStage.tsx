@@ -1,4 +1,5 @@
 import { useEffect, useImperativeHandle, useRef, type KeyboardEvent, type Ref } from 'react';
+import type { PressEvent } from 'react-aria-components';
 import { useTranslation } from 'react-i18next';
 
 import { boxAt } from '../../lib/boxes';
@@ -12,6 +13,8 @@ export interface StageHandle {
   /** Draw again: a video has another frame, or what `paint` shows has changed. */
   redraw: () => void;
   zoomToFit: () => void;
+  /** Gives it the keys; the page does not scroll to it. */
+  focus: () => void;
 }
 
 export interface ImageStageProps {
@@ -32,6 +35,8 @@ export interface ImageStageProps {
   label: string;
   /** Takes pointers before they pan, such as to draw boxes. */
   tool?: StageTool | undefined;
+  /** Takes a key before it moves or zooms the picture; says whether it did. */
+  onKey?: ((event: KeyboardEvent) => boolean) | undefined;
   /** Draws above the boxes. */
   paint?: ((context: CanvasRenderingContext2D, view: View) => void) | undefined;
   ref?: Ref<StageHandle>;
@@ -83,7 +88,14 @@ export function ImageStage(props: ImageStageProps) {
   useImperativeHandle(ref, () => ({
     redraw: () => request(true),
     zoomToFit: () => show(fit(latest.current.size, screen.current)),
+    focus: () => root.current?.focus({ preventScroll: true }),
   }));
+  // Whoever clicks a button means the picture next; whoever presses it with a key may want to press it again.
+  const onTool = (act: 'in' | 'out' | 'fit', { pointerType }: PressEvent) => {
+    if (act === 'fit') show(fit(latest.current.size, screen.current));
+    else zoom(act === 'in' ? 1.5 : 1 / 1.5);
+    if (pointerType !== 'keyboard' && pointerType !== 'virtual') root.current?.focus({ preventScroll: true });
+  };
 
   useEffect(() => {
     const before = latest.current;
@@ -133,26 +145,23 @@ export function ImageStage(props: ImageStageProps) {
       <div
         ref={root}
         className={styles.stage}
-        data-tool={tool ? '' : undefined}
+        data-tool={tool ? (tool.takesTouch ? 'touch' : '') : undefined}
         role="application"
         aria-roledescription={t('stage.role')}
         aria-label={`${label}. ${t('stage.keys')}`}
         // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- as above
         tabIndex={0}
-        onKeyDown={(event: KeyboardEvent) => onKeyDown(event)}
+        onKeyDown={(event: KeyboardEvent) => {
+          if (!latest.current.onKey?.(event)) onKeyDown(event);
+        }}
       >
         <canvas ref={picture} className={styles.canvas} />
         <canvas ref={layer} className={styles.canvas} />
       </div>
       <div className={styles.tools}>
-        <IconButton small icon="plus" label={t('stage.zoom_in')} onPress={() => zoom(1.5)} />
-        <IconButton small icon="minus" label={t('stage.zoom_out')} onPress={() => zoom(1 / 1.5)} />
-        <IconButton
-          small
-          icon="fit"
-          label={t('stage.fit')}
-          onPress={() => show(fit(latest.current.size, screen.current))}
-        />
+        <IconButton small icon="plus" label={t('stage.zoom_in')} onPress={(event) => onTool('in', event)} />
+        <IconButton small icon="minus" label={t('stage.zoom_out')} onPress={(event) => onTool('out', event)} />
+        <IconButton small icon="fit" label={t('stage.fit')} onPress={(event) => onTool('fit', event)} />
       </div>
     </div>
   );
@@ -172,6 +181,8 @@ function drawPicture(canvas: HTMLCanvasElement | null, props: ImageStageProps, v
   const context = cleared(canvas);
   if (!context || !props.source || screen.width === 0) return;
   const { width, height } = props.size;
+  // Seen where the picture is transparent, with an edge where it is as bright as what is around it.
+  drawGround(context, view.x, view.y, width * view.scale, height * view.scale);
   // Far zoomed in, pixels are what one wants to see.
   context.imageSmoothingEnabled = view.scale < 3;
   context.imageSmoothingQuality = 'high';
@@ -181,6 +192,32 @@ function drawPicture(canvas: HTMLCanvasElement | null, props: ImageStageProps, v
     context.drawImage(props.overlay, view.x, view.y, width * view.scale, height * view.scale);
     context.globalAlpha = 1;
   }
+}
+
+const SQUARE = 8;
+
+let tile: HTMLCanvasElement | null = null;
+
+function checkered(): HTMLCanvasElement {
+  if (tile) return tile;
+  tile = document.createElement('canvas');
+  tile.width = tile.height = 2 * SQUARE;
+  const squares = tile.getContext('2d');
+  if (!squares) return tile;
+  squares.fillStyle = '#ffffff';
+  squares.fillRect(0, 0, 2 * SQUARE, 2 * SQUARE);
+  squares.fillStyle = '#cfd4d9';
+  squares.fillRect(0, 0, SQUARE, SQUARE);
+  squares.fillRect(SQUARE, SQUARE, SQUARE, SQUARE);
+  return tile;
+}
+
+function drawGround(context: CanvasRenderingContext2D, x: number, y: number, width: number, height: number) {
+  context.fillStyle = context.createPattern(checkered(), 'repeat') ?? '#ffffff';
+  context.fillRect(x, y, width, height);
+  context.strokeStyle = 'rgb(127 137 148 / 60%)';
+  context.lineWidth = 1;
+  context.strokeRect(x - 0.5, y - 0.5, width + 1, height + 1);
 }
 
 function drawLayer(canvas: HTMLCanvasElement | null, props: ImageStageProps, view: View, screen: Size) {

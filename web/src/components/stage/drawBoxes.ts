@@ -37,9 +37,14 @@ export function drawBoxes(
   context.globalAlpha = top ? 0.35 : 1;
   outline(context, others, view, stroke);
   if (showLabels) {
-    for (let index = others.length - 1; index >= 0; index -= 1) {
-      const item = others[index];
-      if (item) label(context, item, view, fontSize, others.length > CROWD);
+    // A label gives way to one of a higher score: pointing at its box shows it.
+    const taken: Area[] = [];
+    for (const item of others) {
+      const area = labelArea(context, item, view, fontSize);
+      if (others.length > CROWD && area.width > (item.box[2] - item.box[0]) * view.scale) continue;
+      if (taken.some((other) => isHidden(area, other))) continue;
+      taken.push(area);
+      label(context, area);
     }
   }
   if (top) {
@@ -47,7 +52,7 @@ export function drawBoxes(
     context.fillStyle = `${classStyle(top.classId).color}2e`;
     context.fillRect(...screenBox(top.box, view));
     outline(context, [top], view, stroke + 1);
-    label(context, top, view, fontSize, false);
+    label(context, labelArea(context, top, view, fontSize));
   }
   context.restore();
 }
@@ -78,19 +83,33 @@ function outline(context: CanvasRenderingContext2D, boxes: readonly StageBox[], 
   context.setLineDash([]);
 }
 
-function label(
-  context: CanvasRenderingContext2D,
-  item: StageBox,
-  view: View,
-  fontSize: number,
-  onlyIfItFits: boolean,
-) {
-  const [left, top, width, height] = screenBox(item.box, view);
+/** A label and where it is drawn, in CSS pixels. */
+interface Area extends LabelPicture {
+  readonly x: number;
+  readonly y: number;
+}
+
+function labelArea(context: CanvasRenderingContext2D, item: StageBox, view: View, fontSize: number): Area {
+  const [left, top, , height] = screenBox(item.box, view);
   const drawn = labelPicture(item, fontSize, context.getTransform().a);
-  if (onlyIfItFits && drawn.width > width) return;
   // Above the box; inside where the picture ends.
   const y = top - drawn.height >= 0 ? top - drawn.height : Math.min(top, top + height);
-  context.drawImage(drawn.canvas, left - 1.5, y - 0.5, drawn.width, drawn.height);
+  return { ...drawn, x: left - 1.5, y: y - 0.5 };
+}
+
+/** So much of a label may be covered, as a share of the smaller one. */
+const MAX_COVERED = 0.15;
+
+/** Whether two areas cover so much of each other that one could not be read. */
+export function isHidden(a: Omit<Area, 'canvas'>, b: Omit<Area, 'canvas'>): boolean {
+  const width = Math.min(a.x + a.width, b.x + b.width) - Math.max(a.x, b.x);
+  const height = Math.min(a.y + a.height, b.y + b.height) - Math.max(a.y, b.y);
+  if (width <= 0 || height <= 0) return false;
+  return width * height > MAX_COVERED * Math.min(a.width * a.height, b.width * b.height);
+}
+
+function label(context: CanvasRenderingContext2D, { canvas, x, y, width, height }: Area) {
+  context.drawImage(canvas, x, y, width, height);
 }
 
 interface LabelPicture {
@@ -140,12 +159,20 @@ function screenBox([x1, y1, x2, y2]: BoxXyxy, { scale, x, y }: View): [number, n
   return [left, top, Math.round((x2 - x1) * scale), Math.round((y2 - y1) * scale)];
 }
 
-/** The picture with its boxes in its own size, for saving. */
+/** Another picture laid over the first. */
+export interface Overlay {
+  readonly source: CanvasImageSource;
+  /** From 0 to 1. */
+  readonly opacity: number;
+}
+
+/** The picture with what lies over it and its boxes in its own size, for saving. */
 export async function pictureWithBoxes(
   source: CanvasImageSource,
   size: { width: number; height: number },
   boxes: readonly StageBox[],
   showLabels: boolean,
+  overlay: Overlay | null = null,
 ): Promise<Blob> {
   // Labels on a picture of a few pixels could not be read: it is enlarged.
   const scale = Math.max(1, Math.min(8, Math.ceil(640 / Math.max(size.width, size.height))));
@@ -156,6 +183,11 @@ export async function pictureWithBoxes(
   if (!context) throw new Error('this browser has no 2D canvas');
   context.imageSmoothingEnabled = scale < 3;
   context.drawImage(source, 0, 0, canvas.width, canvas.height);
+  if (overlay) {
+    context.globalAlpha = overlay.opacity;
+    context.drawImage(overlay.source, 0, 0, canvas.width, canvas.height);
+    context.globalAlpha = 1;
+  }
   const fontSize = Math.max(12, Math.round(Math.max(canvas.width, canvas.height) / 60));
   drawBoxes(context, boxes, { scale, x: 0, y: 0 }, { showLabels, highlighted: null, fontSize });
   return new Promise((resolve, reject) => {

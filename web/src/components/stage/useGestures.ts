@@ -9,6 +9,12 @@ export interface StageTool {
   move: (point: Point, scale: number) => void;
   /** Ended; `cancelled` where a second finger came, or the browser took over. */
   up: (point: Point, cancelled: boolean) => void;
+  /** Whether it takes fingers as well; else they scroll the page, and move a picture that is zoomed. */
+  readonly takesTouch: boolean;
+  /** A finger touched and left again, where fingers are not taken. */
+  tap: (point: Point) => void;
+  /** The pointer's look over a point. */
+  cursor: (point: Point, scale: number) => string;
 }
 
 interface Gestures {
@@ -21,6 +27,8 @@ interface Gestures {
 }
 
 const STEP = 48;
+/** A finger that moves less has only touched, in CSS pixels. */
+const TAP = 10;
 
 /** Wheel, drag, pinch and keys. */
 export function useGestures(gestures: Gestures) {
@@ -48,6 +56,8 @@ export function useGestures(gestures: Gestures) {
     if (!element) return;
     const pointers = new Map<number, Point>();
     let tool: StageTool | null = null;
+    /** Where a finger came down that has not moved since. */
+    let touched: Point | null = null;
 
     const at = (event: PointerEvent | WheelEvent): Point => {
       const { left, top } = element.getBoundingClientRect();
@@ -72,20 +82,27 @@ export function useGestures(gestures: Gestures) {
       pointers.set(event.pointerId, point);
       element.setPointerCapture(event.pointerId);
       if (pointers.size > 1) {
+        touched = null;
         if (tool) endTool(point, true);
         return;
       }
       const { latest, view } = current.current;
       const wanted = latest.current.tool;
+      const isTouch = event.pointerType === 'touch';
+      touched = isTouch ? point : null;
+      if (isTouch && !wanted?.takesTouch) return;
       if (wanted?.down(inImage(point), view.current.scale, event)) tool = wanted;
     };
     const onMove = (event: PointerEvent) => {
       const point = at(event);
       const before = pointers.get(event.pointerId);
       if (!before) {
+        const { latest, view } = current.current;
+        element.style.cursor = latest.current.tool?.cursor(inImage(point), view.current.scale) ?? '';
         current.current.hover(point);
         return;
       }
+      if (touched && distance(point, touched) > TAP) touched = null;
       pointers.set(event.pointerId, point);
       if (tool) {
         tool.move(inImage(point), current.current.view.current.scale);
@@ -105,7 +122,11 @@ export function useGestures(gestures: Gestures) {
       pointers.delete(event.pointerId);
       if (tool) endTool(at(event), event.type === 'pointercancel');
       // A tap tells what lies under the finger.
-      else if (event.pointerType === 'touch') current.current.hover(at(event));
+      else if (event.pointerType === 'touch') {
+        current.current.hover(at(event));
+        if (touched && event.type === 'pointerup') current.current.latest.current.tool?.tap(inImage(at(event)));
+      }
+      touched = null;
     };
     const onLeave = (event: PointerEvent) => {
       if (event.pointerType === 'mouse') current.current.hover(null);

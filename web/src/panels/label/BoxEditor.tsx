@@ -1,8 +1,8 @@
-import { useMemo, type KeyboardEvent } from 'react';
+import { useMemo, type KeyboardEvent, type Ref } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { Button, IconButton } from '../../components/Button';
-import { ImageStage } from '../../components/stage/ImageStage';
+import { ImageStage, type StageHandle } from '../../components/stage/ImageStage';
 import { classStyle } from '../../lib/colors';
 import type { Size } from '../../lib/viewport';
 import { added, dragged, removed, spanned, withBox, type Edit, type LabelBox } from './boxEdit';
@@ -19,21 +19,30 @@ interface EditorProps {
   onEdit: (edit: Edit) => void;
 }
 
+interface BoxStageProps extends EditorProps {
+  /** Whether fingers draw; else they scroll, and choose a box. */
+  takesTouch: boolean;
+  stage: Ref<StageHandle>;
+}
+
 /** The picture with boxes that can be drawn, moved and resized. */
-export function BoxStage({ image, size, edit, classes, newClass, onEdit }: EditorProps) {
+export function BoxStage({ image, size, edit, classes, newClass, takesTouch, stage, onEdit }: BoxStageProps) {
   const { t } = useTranslation();
-  const { tool, paint, preview } = useEditTool(edit, size, newClass, onEdit);
-  const boxes = useMemo(
-    () =>
-      edit.boxes.map(({ class: name, box }, index) => ({
-        box: preview?.index === index ? preview.box : box,
-        classId: Math.max(0, classes.indexOf(name)),
-        label: name,
-      })),
-    [edit.boxes, classes, preview],
-  );
+  const { tool, paint, preview } = useEditTool(edit, size, newClass, takesTouch, onEdit);
+  const boxes = useMemo(() => {
+    const drawn = edit.boxes.map(({ class: name, box }, index) => ({
+      box: preview?.index === index ? preview.box : box,
+      classId: Math.max(0, classes.indexOf(name)),
+      label: name,
+    }));
+    // The first keeps its label where two would cover each other.
+    const [chosen] = edit.selected === null ? [] : drawn.splice(edit.selected, 1);
+    return chosen ? [chosen, ...drawn] : drawn;
+  }, [edit.boxes, edit.selected, classes, preview]);
   return (
     <ImageStage
+      ref={stage}
+      onKey={(event) => moveByKey(event, edit, edit.selected, size, onEdit)}
       source={image}
       size={size}
       boxes={boxes}
@@ -51,21 +60,40 @@ const ARROWS: Readonly<Record<string, readonly [number, number]>> = {
   ArrowDown: [0, 1],
 };
 
-/** The boxes as a list: for keys, and for screen readers. */
-export function BoxList({ size, edit, classes, newClass, onEdit }: Omit<EditorProps, 'image'>) {
-  const { t } = useTranslation();
+/** Arrow keys move a box; with Shift they resize it. Says whether the key was one. */
+function moveByKey(
+  event: KeyboardEvent,
+  edit: Edit,
+  index: number | null,
+  size: Size,
+  onEdit: (edit: Edit) => void,
+): boolean {
+  const arrow = ARROWS[event.key];
+  const item: LabelBox | undefined = index === null ? undefined : edit.boxes[index];
+  if (!arrow || index === null || !item || event.ctrlKey || event.metaKey || event.altKey) return false;
+  event.preventDefault();
   const step = Math.max(1, Math.round(Math.max(size.width, size.height) / 100));
-  const onKeyDown = (event: KeyboardEvent, index: number, { box }: LabelBox) => {
-    const arrow = ARROWS[event.key];
-    if (!arrow || event.ctrlKey || event.metaKey || event.altKey) return;
-    event.preventDefault();
-    const [dx, dy] = [arrow[0] * step, arrow[1] * step];
-    onEdit(withBox(edit, index, { box: dragged(box, event.shiftKey ? 'se' : 'inside', dx, dy, size) }));
+  const [dx, dy] = [arrow[0] * step, arrow[1] * step];
+  onEdit(withBox(edit, index, { box: dragged(item.box, event.shiftKey ? 'se' : 'inside', dx, dy, size) }));
+  return true;
+}
+
+interface BoxListProps extends Omit<EditorProps, 'image'> {
+  /** A box was chosen, added or removed: the picture gets the keys. */
+  onDone: () => void;
+}
+
+/** The boxes as a list: for keys, and for screen readers. */
+export function BoxList({ size, edit, classes, newClass, onEdit, onDone }: BoxListProps) {
+  const { t } = useTranslation();
+  const act = (next: Edit) => {
+    onEdit(next);
+    onDone();
   };
   const add = () => {
     const [x, y] = [size.width / 2, size.height / 2];
     const half = Math.min(size.width, size.height) / 6;
-    onEdit(added(edit, { class: newClass, box: spanned({ x: x - half, y: y - half }, { x: x + half, y: y + half }, size) }));
+    act(added(edit, { class: newClass, box: spanned({ x: x - half, y: y - half }, { x: x + half, y: y + half }, size) }));
   };
   return (
     <>
@@ -76,8 +104,8 @@ export function BoxList({ size, edit, classes, newClass, onEdit }: Omit<EditorPr
               type="button"
               className={styles.box}
               aria-pressed={index === edit.selected}
-              onClick={() => onEdit({ ...edit, selected: index === edit.selected ? null : index })}
-              onKeyDown={(event) => onKeyDown(event, index, item)}
+              onClick={() => act({ ...edit, selected: index === edit.selected ? null : index })}
+              onKeyDown={(event) => moveByKey(event, edit, index, size, onEdit)}
             >
               <span
                 className={styles.swatch}
@@ -90,7 +118,7 @@ export function BoxList({ size, edit, classes, newClass, onEdit }: Omit<EditorPr
               small
               icon="trash"
               label={t('label.remove_box', { class: item.class })}
-              onPress={() => onEdit(removed(edit, index))}
+              onPress={() => act(removed(edit, index))}
             />
           </li>
         ))}
@@ -101,7 +129,7 @@ export function BoxList({ size, edit, classes, newClass, onEdit }: Omit<EditorPr
           {t('label.add_box')}
         </Button>
       </div>
-      <p className={styles.note}>{t('label.box_keys')}</p>
+      <p className={`${styles.note} ${styles.keyboard}`}>{t('label.box_keys')}</p>
     </>
   );
 }

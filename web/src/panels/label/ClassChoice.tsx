@@ -4,6 +4,9 @@ import { classStyle } from '../../lib/colors';
 import { numberKeys } from './keys';
 import styles from './Label.module.css';
 
+/** Names no longer need little room. */
+const SHORT = 3;
+
 interface ClassChoiceProps {
   classes: readonly string[];
   /** What it is now, or nothing. */
@@ -20,7 +23,12 @@ export function ClassChoice({ classes, value, scores, hasKeys, onChoose }: Class
   const percent = new Intl.NumberFormat(i18n.language, { style: 'percent' });
   const keyOf = new Map([...numberKeys(classes)].map(([key, name]) => [name, key]));
   return (
-    <div className={styles.choices} role="group" aria-label={t('label.classes')}>
+    <div
+      className={styles.choices}
+      data-short={classes.every((name) => name.length <= SHORT) ? '' : undefined}
+      role="group"
+      aria-label={t('label.classes')}
+    >
       {classes.map((name, index) => {
         const key = hasKeys ? keyOf.get(name) : undefined;
         const score = scores?.get(name);
@@ -36,7 +44,7 @@ export function ClassChoice({ classes, value, scores, hasKeys, onChoose }: Class
             <span className={styles.swatch} style={{ background: classStyle(index).color }} />
             <span className={styles.name}>{name}</span>
             {score !== undefined && <span className={styles.place}>{percent.format(score)}</span>}
-            {key !== undefined && <kbd aria-hidden="true">{key}</kbd>}
+            {key !== undefined && key !== name && <kbd aria-hidden="true">{key}</kbd>}
           </button>
         );
       })}

@@ -1,6 +1,7 @@
 import { useQueryClient } from '@tanstack/react-query';
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
 import { useTranslation } from 'react-i18next';
+import { useLocation, useSearch } from 'wouter';
 
 import { useModels } from '../../api/client';
 import { ApiProblem } from '../../api/problem';
@@ -22,21 +23,31 @@ export default function LabelPanel() {
   const { t } = useTranslation();
   const models = useModels();
   const [choice, setChoice] = useState(() => readPreference('label.task'));
-  const [source, setSource] = useState<Source>('useful');
+  const asked = new URLSearchParams(useSearch());
+  const [chosen, setSource] = useState<Source>('useful');
+  const [, navigate] = useLocation();
+  // Another panel may lead to one prediction.
+  const one = asked.get('prediction');
+  const source: Source = one === null ? chosen : `one:${one}`;
   // A single key that does something gets in the way of speech input: it can be switched off (WCAG 2.1.4).
   const [hasKeys, setKeys] = useState(() => readPreference('label.keys') !== 'off');
+  useEffect(() => {
+    // The menu's link would keep Enter to itself.
+    if (document.activeElement?.closest('nav')) document.getElementById('main')?.focus({ preventScroll: true });
+  }, []);
   const champions = models.data?.models.filter(({ role }) => role === 'champion') ?? [];
-  const model = champions.find(({ task }) => task === choice) ?? champions[0];
+  const model = champions.find(({ task }) => task === (asked.get('task') ?? choice)) ?? champions[0];
   const problem = models.error instanceof ApiProblem ? models.error : null;
   return (
     <>
-      <PageHead title={t('label.title')} intro={t('label.intro')}>
+      <PageHead title={t('label.title')} intro={t('label.intro')} isBrief>
         {champions.length > 1 && model && (
           <Segments
             label={t('label.task')}
             value={model.task}
             options={champions.map(({ task: id }) => ({ id, text: t(`task.${id}`, { defaultValue: id }) }))}
             onChange={(id) => {
+              navigate('/label');
               setChoice(id);
               keepPreference('label.task', id);
             }}
@@ -63,17 +74,22 @@ export default function LabelPanel() {
               label={t('label.source')}
               value={source}
               options={SOURCES.map((id) => ({ id, text: t(`label.sources.${id}`) }))}
-              onChange={setSource}
-            />
-            <Toggle
-              isSelected={hasKeys}
-              onChange={(on) => {
-                setKeys(on);
-                keepPreference('label.keys', on ? 'on' : 'off');
+              onChange={(id) => {
+                navigate('/label');
+                setSource(id);
               }}
-            >
-              {t('label.keys')}
-            </Toggle>
+            />
+            <div className={styles.keyboard}>
+              <Toggle
+                isSelected={hasKeys}
+                onChange={(on) => {
+                  setKeys(on);
+                  keepPreference('label.keys', on ? 'on' : 'off');
+                }}
+              >
+                {t('label.keys')}
+              </Toggle>
+            </div>
           </div>
           <Items
             key={`${model.task} ${source}`}
@@ -117,7 +133,7 @@ function Items({ task, source, ...rest }: ItemsProps) {
   if (!items.data) return <Skeleton height={420} />;
   if (items.data.length === 0) {
     return (
-      <EmptyState icon="tag" title={t('label.empty_title')} text={t(`label.empty.${source}`)}>
+      <EmptyState icon="tag" title={t('label.empty_title')} text={t(`label.empty.${source.startsWith('one:') ? 'latest' : source}`)}>
         <Button small icon="retry" onPress={again}>
           {t('label.look_again')}
         </Button>

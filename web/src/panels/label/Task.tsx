@@ -2,18 +2,18 @@ import { useEffect, useMemo, useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { ApiProblem } from '../../api/problem';
-import { Button } from '../../components/Button';
+import { Button, Toggle } from '../../components/Button';
 import { Card } from '../../components/Card';
 import { ProblemMessage } from '../../components/ProblemMessage';
-import { ImageStage } from '../../components/stage/ImageStage';
+import { ImageStage, type StageHandle } from '../../components/stage/ImageStage';
 import { usePicture } from '../../components/stage/usePicture';
 import { useBlobUrl } from '../../components/useBlobUrl';
 import { startEdit, undone, withBox, removed, type Edit } from './boxEdit';
 import { BoxList, BoxStage } from './BoxEditor';
 import { ClassChoice } from './ClassChoice';
-import { firstBoxes, type Item, type Label } from './items';
-import { isPressable, isTyping, numberKeys } from './keys';
+import { firstBoxes, lastSaid, saidClass, type Item, type Label } from './items';
 import styles from './Label.module.css';
+import { useJudgeKeys } from './useJudgeKeys';
 
 export type Verdict = 'right' | 'wrong' | 'corrected';
 
@@ -27,12 +27,14 @@ interface TaskProps {
   isBusy: boolean;
   onJudge: (verdict: Verdict, label: Label | null) => void;
   onSkip: () => void;
-  /** Takes the verdict before this one back; null where there is none. */
+  /** Goes a step back: takes the verdict before this one back, or shows what was skipped; null where there is none. */
   onUndo: (() => void) | null;
+  /** Takes back what was said of this one before. */
+  onTakeBack: () => void;
 }
 
 /** One prediction: its picture, what the model said, and what is to be said of it. */
-export function Task({ item, image, imageError, classes, point, hasKeys, isBusy, onJudge, onSkip, onUndo }: TaskProps) {
+export function Task({ item, image, imageError, classes, point, hasKeys, isBusy, onJudge, onSkip, ...steps }: TaskProps) {
   const { t, i18n } = useTranslation();
   const { prediction, reason } = item;
   const hasBoxes = Array.isArray(prediction.result.detections);
@@ -40,18 +42,23 @@ export function Task({ item, image, imageError, classes, point, hasKeys, isBusy,
   const picture = usePicture(useBlobUrl(image));
   const [edit, setEdit] = useState<Edit>(() => startEdit(hasBoxes ? firstBoxes(prediction, point) : []));
   const [newClass, setNewClass] = useState(classes[0] ?? '');
+  const [takesTouch, setTakesTouch] = useState(false);
   const scores = useMemo(
     () => new Map((prediction.result.ranked ?? []).map((entry) => [entry.class, entry.score])),
     [prediction],
   );
-  const root = useRef<HTMLDivElement>(null);
-  const earlier = prediction.feedback.at(-1);
+  const stage = useRef<StageHandle>(null);
+  const toPicture = () => stage.current?.focus();
+  const said = lastSaid(prediction);
   const percent = new Intl.NumberFormat(i18n.language, { style: 'percent' });
   const selected = edit.selected === null ? undefined : edit.boxes[edit.selected];
   const isChanged = edit.past.length > 0;
 
+  // What was said before is kept by going on: to say that the model was right, choose its class, or take it back.
+  const isKept = said !== null && !isChanged;
   const accept = () => {
     if (hasBoxes && isChanged) onJudge('corrected', edit.boxes);
+    else if (isKept) onSkip();
     else onJudge('right', null);
   };
   const choose = (name: string) => {
@@ -64,49 +71,70 @@ export function Task({ item, image, imageError, classes, point, hasKeys, isBusy,
     if (edit.selected !== null && selected?.class !== name) setEdit(withBox(edit, edit.selected, { class: name }));
   };
   useEffect(() => {
-    // What had the focus may have gone with the picture before; without this, Tab would begin at the page's top.
-    if (document.activeElement === document.body) root.current?.focus({ preventScroll: true });
+    // Who has come here by the menu, or has just judged, goes on with this picture. After a fresh load nothing has the
+    // focus: Tab then begins at the page's top, and the keys work all the same.
+    const { activeElement } = document;
+    const isIdle = activeElement === document.body && !hasActed();
+    if (!isIdle && (activeElement === document.body || activeElement?.closest('main'))) stage.current?.focus();
   }, []);
-  const undo = isChanged ? () => setEdit(undone(edit)) : onUndo;
-
-  useEffect(() => {
-    if (!hasKeys) return;
-    const keys = numberKeys(classes);
-    const onKeyDown = (event: KeyboardEvent) => {
-      if (event.altKey || isTyping(event.target) || isBusy) return;
-      const isUndo = (event.ctrlKey || event.metaKey) && event.key === 'z';
-      if ((event.ctrlKey || event.metaKey) && !isUndo) return;
-      const named = keys.get(event.key);
-      const actions: Record<string, (() => void) | null> = {
-        s: onSkip,
-        u: undo,
-        w: () => onJudge('wrong', null),
-        Enter: isPressable(event.target) ? null : accept,
-        Delete: edit.selected === null ? null : () => setEdit(removed(edit, edit.selected ?? 0)),
-        Backspace: edit.selected === null ? null : () => setEdit(removed(edit, edit.selected ?? 0)),
-        Escape: edit.selected === null ? null : () => setEdit({ ...edit, selected: null }),
-      };
-      const action = isUndo ? undo : named === undefined ? actions[event.key] : () => choose(named);
-      if (!action) return;
-      event.preventDefault();
-      event.stopPropagation();
-      action();
-    };
-    // Before the page's own: a button that has the focus would keep keys to itself.
-    window.addEventListener('keydown', onKeyDown, true);
-    return () => window.removeEventListener('keydown', onKeyDown, true);
+  const undo = isChanged ? () => setEdit(undone(edit)) : steps.onUndo;
+  useJudgeKeys(hasKeys && !isBusy, classes, {
+    onClass: choose,
+    onAccept: accept,
+    onWrong: () => onJudge('wrong', null),
+    onSkip,
+    onUndo: undo,
+    onRemove: edit.selected === null ? null : () => setEdit(removed(edit, edit.selected ?? 0)),
+    onDeselect: edit.selected === null ? null : () => setEdit({ ...edit, selected: null }),
   });
 
   const answer = prediction.top_class ?? t('label.nothing_found');
   const shared = { size, edit, classes, newClass, onEdit: setEdit };
+  const accepts = hasBoxes && isChanged ? 'label.save' : isKept ? 'label.keep' : 'label.right';
   return (
-    <div ref={root} tabIndex={-1} className={styles.work}>
-      <div className={styles.stage}>
-        {hasBoxes ? (
-          <BoxStage image={picture.image} {...shared} />
-        ) : (
-          <ImageStage source={picture.image} size={size} label={t('label.one_picture', { class: answer })} />
-        )}
+    <div className={styles.work}>
+      <div className={styles.left}>
+        <div className={styles.stage}>
+          {hasBoxes ? (
+            <BoxStage {...shared} image={picture.image} takesTouch={takesTouch} stage={stage} />
+          ) : (
+            <ImageStage
+              ref={stage}
+              source={picture.image}
+              size={size}
+              label={t('label.one_picture', { class: answer })}
+            />
+          )}
+          {hasBoxes && (
+            <div className={styles.touch}>
+              <Toggle icon="tag" isSelected={takesTouch} onChange={setTakesTouch}>
+                {t('label.draw')}
+              </Toggle>
+            </div>
+          )}
+        </div>
+        <div className={styles.actions}>
+          <Button kind="primary" icon="check" isDisabled={isBusy} onPress={accept}>
+            {t(accepts)}
+          </Button>
+          <Button kind="danger" isDisabled={isBusy} onPress={() => onJudge('wrong', null)}>
+            {t(hasBoxes ? 'label.wrong_boxes' : 'label.wrong')}
+          </Button>
+          <Button kind="quiet" isDisabled={isBusy} onPress={onSkip}>
+            {t('label.skip')}
+          </Button>
+          <Button
+            kind="quiet"
+            icon="retry"
+            isDisabled={isBusy || !undo}
+            onPress={({ pointerType }) => {
+              undo?.();
+              if (pointerType !== 'keyboard') toPicture();
+            }}
+          >
+            {t('label.undo')}
+          </Button>
+        </div>
       </div>
       <div className={styles.side}>
         {imageError && <ProblemMessage problem={imageError} />}
@@ -120,39 +148,59 @@ export function Task({ item, image, imageError, classes, point, hasKeys, isBusy,
                 })}
             {reason && ` ${t(`label.reasons.${reason}`)}`}
           </p>
-          {earlier && (
-            <p className={styles.note}>
-              {t('label.earlier', {
-                verdict: t(`label.verdicts.${earlier.verdict}`),
-                label: typeof earlier.label === 'string' ? earlier.label : '',
-              })}
-            </p>
+          {said && (
+            <div className={styles.said} data-testid="before">
+              <p>
+                {Array.isArray(said.label)
+                  ? t('label.before.boxes', { count: said.label.length })
+                  : t(`label.before.${said.verdict}`, { label: said.label ?? '' })}
+              </p>
+              <Button
+                small
+                icon="retry"
+                isDisabled={isBusy}
+                onPress={() => {
+                  steps.onTakeBack();
+                  toPicture();
+                }}
+              >
+                {t('label.take_back')}
+              </Button>
+            </div>
           )}
           <ClassChoice
             classes={classes}
-            value={hasBoxes ? (selected?.class ?? newClass) : prediction.top_class}
+            value={hasBoxes ? (selected?.class ?? null) : said ? saidClass(prediction) : prediction.top_class}
             scores={hasBoxes ? undefined : scores}
             hasKeys={hasKeys}
-            onChoose={choose}
+            onChoose={(name) => {
+              choose(name);
+              toPicture();
+            }}
           />
-          {hasBoxes && <BoxList {...shared} />}
-          <div className={styles.buttons}>
-            <Button kind="primary" icon="check" isDisabled={isBusy} onPress={accept}>
-              {t(hasBoxes && isChanged ? 'label.save' : 'label.right')}
-            </Button>
-            <Button kind="danger" isDisabled={isBusy} onPress={() => onJudge('wrong', null)}>
-              {t('label.wrong')}
-            </Button>
-            <Button kind="quiet" isDisabled={isBusy} onPress={onSkip}>
-              {t('label.skip')}
-            </Button>
-            <Button kind="quiet" icon="retry" isDisabled={isBusy || !undo} onPress={() => undo?.()}>
-              {t('label.undo')}
-            </Button>
-          </div>
-          {hasKeys && <p className={styles.note}>{t(hasBoxes ? 'label.help_boxes' : 'label.help')}</p>}
+          {hasBoxes ? (
+            <>
+              {!selected && <p className={styles.note}>{t('label.new_class', { class: newClass })}</p>}
+              <BoxList
+                {...shared}
+                onDone={() => {
+                  toPicture();
+                  // A box that was chosen in the list is to be moved: fingers may, from now on.
+                  setTakesTouch(true);
+                }}
+              />
+            </>
+          ) : (
+            <p className={styles.note}>{t('label.about_wrong')}</p>
+          )}
+          {hasKeys && <p className={`${styles.note} ${styles.keyboard}`}>{t(hasBoxes ? 'label.help_boxes' : 'label.help')}</p>}
         </Card>
       </div>
     </div>
   );
+}
+
+/** Whether the visitor has done anything on this page since it was loaded. */
+function hasActed(): boolean {
+  return navigator.userActivation.hasBeenActive;
 }

@@ -1,12 +1,12 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { useEffect, useRef, useState } from 'react';
+import { useEffect, useMemo, useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { ApiProblem } from '../../api/problem';
 import { Button } from '../../components/Button';
 import { EmptyState } from '../../components/EmptyState';
 import { ProblemMessage } from '../../components/ProblemMessage';
-import { imageQuery, say, takeBack, type Item, type Label } from './items';
+import { imageQuery, say, takeBack, type Item, type Label, type Prediction } from './items';
 import styles from './Label.module.css';
 import { Task, type Verdict } from './Task';
 
@@ -19,17 +19,24 @@ interface WorkbenchProps {
   onAgain: () => void;
 }
 
+/** A place that was left, and how. */
+interface Step {
+  readonly index: number;
+  readonly isSkip: boolean;
+}
+
 /** One prediction after another. */
 export function Workbench({ items, classes, point, hasKeys, onAgain }: WorkbenchProps) {
   const { t } = useTranslation();
   const queries = useQueryClient();
   const [index, setIndex] = useState(0);
-  /** Places that were judged, the latest last. */
-  const [judged, setJudged] = useState<readonly number[]>([]);
+  const [steps, setSteps] = useState<readonly Step[]>([]);
+  /** What is said of those of which something was taken back, by id. */
+  const [feedback, setFeedback] = useState<ReadonlyMap<string, Prediction['feedback']>>(new Map());
   const [isBusy, setBusy] = useState(false);
   const [said, setSaid] = useState('');
   const [problem, setProblem] = useState<ApiProblem | null>(null);
-  const item = items[index];
+  const item = useMemo(() => withFeedback(items[index], feedback), [items, index, feedback]);
   const next = items[index + 1]?.prediction.id;
   const image = useQuery({ ...imageQuery(item?.prediction.id ?? ''), enabled: item !== undefined });
   const end = useRef<HTMLDivElement>(null);
@@ -42,7 +49,7 @@ export function Workbench({ items, classes, point, hasKeys, onAgain }: Workbench
     if (!item) end.current?.focus();
   }, [item]);
 
-  const act = (work: () => Promise<unknown>, then: () => void) => {
+  const act = <T,>(work: () => Promise<T>, then: (result: T) => void) => {
     if (isBusy) return;
     setBusy(true);
     setProblem(null);
@@ -59,28 +66,42 @@ export function Workbench({ items, classes, point, hasKeys, onAgain }: Workbench
       () => {
         const about = typeof label === 'string' ? label : t('label.num_boxes', { count: label?.length ?? 0 });
         setSaid(t(`label.said.${verdict}`, { label: about }));
-        setJudged([...judged, index]);
+        setSteps([...steps, { index, isSkip: false }]);
         setIndex(index + 1);
       },
     );
   };
-  const last = judged.at(-1);
-  const undo = () => {
-    const id = last === undefined ? undefined : items[last]?.prediction.id;
-    if (last === undefined || id === undefined) return;
+  const forget = (id: string, then: () => void) =>
     act(
       () => takeBack(id),
-      () => {
+      (left) => {
+        setFeedback(new Map(feedback).set(id, left));
         setSaid(t('label.taken_back'));
-        setJudged(judged.slice(0, -1));
-        setIndex(last);
+        then();
       },
     );
+  const last = steps.at(-1);
+  const undo = () => {
+    const id = last && items[last.index]?.prediction.id;
+    if (last === undefined || id === undefined || isBusy) return;
+    const goBack = () => {
+      setSteps(steps.slice(0, -1));
+      setIndex(last.index);
+    };
+    if (!last.isSkip) {
+      forget(id, goBack);
+      return;
+    }
+    setSaid(t('label.skipped_back'));
+    goBack();
   };
   const skip = () => {
     setSaid('');
+    setSteps([...steps, { index, isSkip: true }]);
     setIndex(index + 1);
   };
+  const numSkipped = steps.filter(({ isSkip }) => isSkip).length;
+  const numJudged = steps.length - numSkipped;
 
   return (
     <>
@@ -93,7 +114,7 @@ export function Workbench({ items, classes, point, hasKeys, onAgain }: Workbench
       </div>
       {item ? (
         <Task
-          key={item.prediction.id}
+          key={`${item.prediction.id} ${item.prediction.feedback.length}`}
           item={item}
           image={image.data ?? null}
           imageError={image.error instanceof ApiProblem ? image.error : null}
@@ -104,10 +125,18 @@ export function Workbench({ items, classes, point, hasKeys, onAgain }: Workbench
           onJudge={judge}
           onSkip={skip}
           onUndo={last === undefined ? null : undo}
+          onTakeBack={() => forget(item.prediction.id, () => undefined)}
         />
       ) : (
         <div ref={end} tabIndex={-1}>
-          <EmptyState icon="check" title={t('label.done_title')} text={t('label.done_text', { count: judged.length })}>
+          <EmptyState
+            icon="check"
+            title={t('label.done_title')}
+            text={[
+              numJudged > 0 || numSkipped === 0 ? t('label.done_text', { count: numJudged }) : '',
+              numSkipped > 0 ? t('label.done_skipped', { count: numSkipped }) : '',
+            ].join(' ')}
+          >
             <div className={styles.buttons}>
               {last !== undefined && <Button onPress={undo}>{t('label.undo')}</Button>}
               <Button kind="primary" onPress={onAgain}>
@@ -119,4 +148,10 @@ export function Workbench({ items, classes, point, hasKeys, onAgain }: Workbench
       )}
     </>
   );
+}
+
+/** The item with what is said of it by now. */
+function withFeedback(item: Item | undefined, feedback: ReadonlyMap<string, Prediction['feedback']>): Item | undefined {
+  const known = item && feedback.get(item.prediction.id);
+  return item && known ? { ...item, prediction: { ...item.prediction, feedback: known } } : item;
 }

@@ -13,19 +13,38 @@ export type Handle = 'n' | 's' | 'e' | 'w' | 'nw' | 'ne' | 'sw' | 'se' | 'inside
 /** No box is thinner, in pixels of the image. */
 export const MIN_SIDE = 2;
 
-/** The handle of a box at a point; edges reach `tolerance` pixels to both sides. */
+/**
+ * The handle of a box at a point; edges reach up to `tolerance` pixels to both sides.
+ *
+ * Those of a small box reach less far: a finger beside it means something else, and one on its middle moves it.
+ */
 export function handleAt([x1, y1, x2, y2]: BoxXyxy, { x, y }: Point, tolerance: number): Handle | null {
-  if (x < x1 - tolerance || x > x2 + tolerance || y < y1 - tolerance || y > y2 + tolerance) return null;
-  // In a box smaller than its handles the nearer edge wins.
-  const [left, right] = [Math.abs(x - x1), Math.abs(x - x2)];
-  const [top, bottom] = [Math.abs(y - y1), Math.abs(y - y2)];
-  const vertical = Math.min(top, bottom) <= tolerance ? (top < bottom ? 'n' : 's') : '';
-  const horizontal = Math.min(left, right) <= tolerance ? (left < right ? 'w' : 'e') : '';
-  return `${vertical}${horizontal}` || 'inside';
+  const horizontal = edgeAt(x, x1, x2, tolerance);
+  const vertical = edgeAt(y, y1, y2, tolerance);
+  if (horizontal === null || vertical === null) return null;
+  const [ns, we] = [['', 'n', 's'][vertical] ?? '', ['', 'w', 'e'][horizontal] ?? ''];
+  const handle = `${ns}${we}`;
+  return handle === '' ? 'inside' : (handle as Handle);
+}
+
+/** 1 at the lower edge, 2 at the upper one, 0 between them, null outside. */
+function edgeAt(at: number, low: number, high: number, tolerance: number): 0 | 1 | 2 | null {
+  const outside = Math.min(tolerance, Math.max(tolerance / 3, (high - low) / 2));
+  if (at < low - outside || at > high + outside) return null;
+  const inside = Math.min(tolerance, (high - low) / 4);
+  if (at <= low + inside) return 1;
+  return at >= high - inside ? 2 : 0;
 }
 
 /** The box after a handle was moved; it stays in the image, and is turned over where an edge passes the other. */
-export function dragged([x1, y1, x2, y2]: BoxXyxy, handle: Handle, dx: number, dy: number, size: Size): BoxXyxy {
+export function dragged(
+  [x1, y1, x2, y2]: BoxXyxy,
+  handle: Handle,
+  dx: number,
+  dy: number,
+  size: Size,
+  min = MIN_SIDE,
+): BoxXyxy {
   if (handle === 'inside') {
     const moveX = clamp(dx, -x1, size.width - x2);
     const moveY = clamp(dy, -y1, size.height - y2);
@@ -35,19 +54,32 @@ export function dragged([x1, y1, x2, y2]: BoxXyxy, handle: Handle, dx: number, d
     { x: handle.includes('w') ? x1 + dx : x1, y: handle.includes('n') ? y1 + dy : y1 },
     { x: handle.includes('e') ? x2 + dx : x2, y: handle.includes('s') ? y2 + dy : y2 },
     size,
+    // A box that is thinner already may stay so.
+    Math.min(min, Math.max(MIN_SIDE, Math.min(x2 - x1, y2 - y1))),
   );
 }
 
-/** The box between two corners, inside the image and not thinner than `MIN_SIDE`. */
-export function spanned(a: Point, b: Point, { width, height }: Size): BoxXyxy {
-  const [x1, x2] = side(a.x, b.x, width);
-  const [y1, y2] = side(a.y, b.y, height);
+/** The box between two corners, inside the image and not thinner than `min`. */
+export function spanned(a: Point, b: Point, { width, height }: Size, min = MIN_SIDE): BoxXyxy {
+  const [x1, x2] = side(a.x, b.x, width, min);
+  const [y1, y2] = side(a.y, b.y, height, min);
   return [x1, y1, x2, y2];
 }
 
-function side(a: number, b: number, length: number): [number, number] {
-  const low = clamp(Math.min(a, b), 0, Math.max(0, length - MIN_SIDE));
-  return [low, clamp(Math.max(a, b), low + MIN_SIDE, length)];
+function side(a: number, b: number, length: number, min: number): [number, number] {
+  const low = clamp(Math.min(a, b), 0, Math.max(0, length - min));
+  return [low, clamp(Math.max(a, b), low + min, length)];
+}
+
+/** Nothing thinner is meant when it is drawn by hand: 4 pixels of the image (fewer in a tiny one), 8 of the screen. */
+export function leastDrawn({ width, height }: Size, scale: number): number {
+  return Math.max(MIN_SIDE, Math.min(4, Math.min(width, height) / 16), 8 / scale);
+}
+
+/** Whether a box drawn from one corner to the other is meant, or a slip of the hand. */
+export function isDrawn(a: Point, b: Point, size: Size, scale: number): boolean {
+  const least = leastDrawn(size, scale);
+  return Math.abs(a.x - b.x) >= least && Math.abs(a.y - b.y) >= least;
 }
 
 function clamp(value: number, low: number, high: number): number {

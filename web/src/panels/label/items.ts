@@ -5,7 +5,8 @@ import { operatingPoint } from '../../lib/boxes';
 import type { LabelBox } from './boxEdit';
 
 export type Prediction = Schemas['ListedPrediction'];
-export type Source = 'useful' | 'latest' | 'judged';
+/** Where predictions to look at come from; `one:<id>` is that one alone. */
+export type Source = 'useful' | 'latest' | 'judged' | `one:${string}`;
 
 /** A prediction to look at. */
 export interface Item {
@@ -14,6 +15,8 @@ export interface Item {
 }
 
 const PAGE = 50;
+/** With fewer that wait, further ones are chosen: so many that a round is worked off before the next is chosen. */
+const ENOUGH = 10;
 
 /** What to look at next, of one of the sources. */
 export function useItems(task: string, source: Source) {
@@ -29,9 +32,17 @@ export function useItems(task: string, source: Source) {
 
 async function fetchItems(task: string, source: Source): Promise<readonly Item[]> {
   if (source === 'useful') {
-    const query = { task, limit: PAGE };
-    const queue = (await asked(() => api.GET('/v1/queue', { params: { query } }))) as Schemas['QueueAnswer'];
-    return queue.items;
+    const queue = (await asked(() =>
+      api.GET('/v1/queue', { params: { query: { task, limit: PAGE } } }),
+    )) as Schemas['QueueAnswer'];
+    if (queue.items.length >= ENOUGH || queue.left_today === 0) return queue.items;
+    const filled = await asked(() => api.POST('/v1/queue', { params: { query: { task, limit: ENOUGH } } }));
+    return (filled as Schemas['QueueAnswer']).items;
+  }
+  if (source.startsWith('one:')) {
+    const id = source.slice('one:'.length);
+    const prediction = await asked(() => api.GET('/v1/predictions/{id}', { params: { path: { id } } }));
+    return [{ prediction: { ...(prediction as Schemas['StoredPrediction']), has_image: true }, reason: null }];
   }
   const feedback = source === 'judged' ? 'any' : 'none';
   const query = { task, feedback, limit: PAGE } as const;
@@ -68,14 +79,29 @@ function rounded([x1, y1, x2, y2]: LabelBox['box']): [number, number, number, nu
   return [round(x1), round(y1), round(x2), round(y2)];
 }
 
-/** Say nothing of it any more. */
-export function takeBack(id: string): Promise<unknown> {
-  return asked<unknown>(() => api.DELETE('/v1/predictions/{id}/feedback', { params: { path: { id } } }));
+/** Say nothing of it any more; returns what others have said. */
+export async function takeBack(id: string): Promise<Prediction['feedback']> {
+  const params = { params: { path: { id } } };
+  await asked<unknown>(() => api.DELETE('/v1/predictions/{id}/feedback', params));
+  const stored = (await asked(() => api.GET('/v1/predictions/{id}', params))) as Schemas['StoredPrediction'];
+  return stored.feedback;
+}
+
+/** What was said of it last. */
+export function lastSaid({ feedback }: Prediction): Prediction['feedback'][number] | null {
+  return feedback.at(-1) ?? null;
+}
+
+/** The class it has by what was said last: null where none fits, or nothing was said. */
+export function saidClass(prediction: Prediction): string | null {
+  const said = lastSaid(prediction);
+  if (said?.verdict === 'right') return prediction.top_class;
+  return typeof said?.label === 'string' ? said.label : null;
 }
 
 /** The boxes to begin with: what was said last, else what the model found above its operating point. */
 export function firstBoxes(prediction: Prediction, point: Readonly<Record<string, unknown>> | undefined): LabelBox[] {
-  const said = prediction.feedback.findLast(({ verdict }) => verdict === 'corrected')?.label;
+  const said = lastSaid(prediction)?.label;
   if (Array.isArray(said)) return said.map((item) => ({ class: item.class, box: item.box_xyxy }));
   const threshold = operatingPoint(point);
   return (prediction.result.detections ?? [])

@@ -17,7 +17,12 @@ export function isTyping(target: EventTarget | null): boolean {
   return target instanceof Element && target.closest('input, select, textarea, [role=dialog], [contenteditable]') !== null;
 }
 
-/** Whether Enter presses what has the focus; a choice that is made already it does not change. */
+/** Whether Enter presses what has the focus. */
 export function isPressable(target: EventTarget | null): boolean {
-  return target instanceof Element && target.closest('button:not([role=radio]), a, summary') !== null;
+  return target instanceof Element && target.closest('button, a, summary, [role=menuitem]') !== null;
+}
+
+/** Whether keys pressed there may judge: in the panel, or where nothing has the focus; not in the menu around it. */
+export function isInPanel(target: EventTarget | null): boolean {
+  return target instanceof Element && (target === document.body || target.closest('main') !== null);
 }

@@ -3,12 +3,26 @@ import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import type { StageTool } from '../../components/stage/useGestures';
 import { boxAt, type BoxXyxy } from '../../lib/boxes';
 import type { Point, Size, View } from '../../lib/viewport';
-import { added, dragged, handleAt, MIN_SIDE, spanned, withBox, type Edit, type Handle } from './boxEdit';
+import { added, dragged, handleAt, isDrawn, leastDrawn, spanned, withBox, type Edit, type Handle } from './boxEdit';
 
 const MOUSE_REACH = 8;
 /** A finger is broader than a pointer. */
-const TOUCH_REACH = 18;
+const TOUCH_REACH = 12;
 const HANDLE_SIZE = 8;
+/** Less is a hand that trembles, in CSS pixels. */
+const SLIP = 3;
+
+const CURSORS: Readonly<Record<Handle, string>> = {
+  n: 'ns-resize',
+  s: 'ns-resize',
+  e: 'ew-resize',
+  w: 'ew-resize',
+  nw: 'nwse-resize',
+  se: 'nwse-resize',
+  ne: 'nesw-resize',
+  sw: 'nesw-resize',
+  inside: 'move',
+};
 
 interface Drag {
   readonly from: Point;
@@ -16,6 +30,8 @@ interface Drag {
   readonly index: number | null;
   readonly handle: Handle;
   readonly before: BoxXyxy;
+  /** Screen pixels an image pixel. */
+  readonly scale: number;
 }
 
 interface EditTool {
@@ -26,11 +42,12 @@ interface EditTool {
   readonly preview: { readonly index: number | null; readonly box: BoxXyxy } | null;
 }
 
-/** Draws, moves and resizes boxes with mouse and fingers. */
+/** Draws, moves and resizes boxes with the mouse, and with fingers where `takesTouch`; else these only select. */
 export function useEditTool(
   edit: Edit,
   size: Size,
   newClass: string,
+  takesTouch: boolean,
   onEdit: (edit: Edit) => void,
 ): EditTool {
   const [preview, setPreview] = useState<EditTool['preview']>(null);
@@ -46,19 +63,38 @@ export function useEditTool(
       if (!held) return null;
       const { size } = latest.current;
       if (held.index === null) return spanned(held.from, point, size);
-      return dragged(held.before, held.handle, point.x - held.from.x, point.y - held.from.y, size);
+      const [dx, dy] = [point.x - held.from.x, point.y - held.from.y];
+      return dragged(held.before, held.handle, dx, dy, size, leastDrawn(size, held.scale));
+    };
+    const isSlip = ({ index, from, scale }: Drag, point: Point) =>
+      index === null
+        ? !isDrawn(from, point, latest.current.size, scale)
+        : Math.hypot(point.x - from.x, point.y - from.y) * scale < SLIP;
+    const handleOver = (point: Point, reach: number) => {
+      const { edit } = latest.current;
+      const selected = edit.selected === null ? undefined : edit.boxes[edit.selected];
+      return selected ? handleAt(selected.box, point, reach) : null;
     };
     return {
+      takesTouch,
+      tap: (point) => {
+        const { edit, onEdit } = latest.current;
+        onEdit({ ...edit, selected: boxAt(edit.boxes, point) });
+      },
+      cursor: (point, scale) => {
+        const handle = handleOver(point, MOUSE_REACH / scale);
+        if (handle !== null) return CURSORS[handle];
+        return boxAt(latest.current.edit.boxes, point) === null ? '' : 'pointer';
+      },
       down: (point, scale, event) => {
         const { edit, onEdit } = latest.current;
         const reach = (event.pointerType === 'touch' ? TOUCH_REACH : MOUSE_REACH) / scale;
-        const selected = edit.selected === null ? undefined : edit.boxes[edit.selected];
-        const handle = selected ? handleAt(selected.box, point, reach) : null;
+        const handle = handleOver(point, reach);
         const index = handle === null ? boxAt(edit.boxes, point) : edit.selected;
         const found = index === null ? undefined : edit.boxes[index];
         drag.current = found
-          ? { from: point, index, handle: handle ?? 'inside', before: found.box }
-          : { from: point, index: null, handle: 'se', before: [point.x, point.y, point.x, point.y] };
+          ? { from: point, index, handle: handle ?? 'inside', before: found.box, scale }
+          : { from: point, index: null, handle: 'se', before: [point.x, point.y, point.x, point.y], scale };
         if (index !== edit.selected) onEdit({ ...edit, selected: index });
         return true;
       },
@@ -73,12 +109,11 @@ export function useEditTool(
         setPreview(null);
         const { edit, newClass, onEdit } = latest.current;
         // A click selects, and a slip of the hand draws nothing.
-        const isSlip = !held || Math.hypot(point.x - held.from.x, point.y - held.from.y) < MIN_SIDE;
-        if (cancelled || !box || isSlip) return;
+        if (cancelled || !box || !held || isSlip(held, point)) return;
         onEdit(held.index === null ? added(edit, { class: newClass, box }) : withBox(edit, held.index, { box }));
       },
     };
-  }, []);
+  }, [takesTouch]);
 
   const paint = useCallback(
     (context: CanvasRenderingContext2D, { scale, x, y }: View) => {

@@ -17,6 +17,11 @@ export interface LiveFigures {
 
 export const NO_FIGURES: LiveFigures = { framesPerSecond: null, latencyMs: null, modelMs: null, seen: 0, dropped: 0 };
 
+/** What of the latency is neither queue nor model; null until both are known. */
+export function restOf({ latencyMs, modelMs }: Pick<LiveFigures, 'latencyMs' | 'modelMs'>): number | null {
+  return latencyMs === null || modelMs === null ? null : Math.max(0, latencyMs - modelMs);
+}
+
 export function Figures({ figures }: { figures: LiveFigures }) {
   const { t, i18n } = useTranslation();
   const number = new Intl.NumberFormat(i18n.language, { maximumSignificantDigits: 3 });
@@ -25,6 +30,7 @@ export function Figures({ figures }: { figures: LiveFigures }) {
     ['fps', show(figures.framesPerSecond)],
     ['latency', `${show(figures.latencyMs)} ms`],
     ['model_time', `${show(figures.modelMs)} ms`],
+    ['rest_time', `${show(restOf(figures))} ms`],
     ['dropped', t('live.of', { dropped: figures.dropped, seen: figures.seen })],
   ] as const;
   return (

@@ -43,7 +43,7 @@ export function Timeline({ moments, duration, position, step, onSeek }: Timeline
       </div>
       <div className={styles.scale}>
         <span>{clock(position)}</span>
-        <span>{t('live.most', { count: most })}</span>
+        <span>{moments.length > 0 && t('live.most', { count: most })}</span>
         <span>{clock(duration)}</span>
       </div>
       {classes.length > 0 && (

@@ -240,13 +240,14 @@ export function VideoView({ file, task, models, onClose }: VideoViewProps) {
               <div className={styles.row}>
                 <Button
                   kind="primary"
-                  isDisabled={!loaded || isFinished}
+                  isDisabled={!loaded}
                   onPress={() => {
                     video.current?.pause();
+                    if (isFinished) setMoments([]);
                     setRunning(!isRunning);
                   }}
                 >
-                  {t(isRunning ? 'live.pause' : numDone > 0 ? 'live.go_on' : 'live.look')}
+                  {t(isRunning ? 'live.pause' : isFinished ? 'live.again' : numDone > 0 ? 'live.go_on' : 'live.look')}
                 </Button>
                 <Button isDisabled={!loaded} onPress={play}>
                   {t(isPlaying ? 'live.play_stop' : 'live.play')}

@@ -5,6 +5,7 @@ import { AS_THE_MODEL } from '../../lib/boxes';
 import { cameraFault } from '../../lib/camera';
 import { Rate, Rolling } from '../../lib/rolling';
 import { drawnMoments, drawnOf, modelOf } from './boxView';
+import { restOf } from './Figures';
 import { inPixelsOf, sentSize } from './frames';
 import { barsOf, csvOf, frameTimes, framesByClass, jsonOf, momentAt, withMoment, type Moment } from './timeline';
 import { clock } from './Timeline';
@@ -209,3 +210,9 @@ describe('a camera that is not there', () => {
 function never(): never {
   throw new Error('this does not happen');
 }
+
+it('what of the latency is neither queue nor model is told, and never less than nothing', () => {
+  expect(restOf({ latencyMs: 89.9, modelMs: 6.9 })).toBeCloseTo(83);
+  expect(restOf({ latencyMs: 5, modelMs: 6 })).toBe(0);
+  expect([restOf({ latencyMs: null, modelMs: 6 }), restOf({ latencyMs: 5, modelMs: null })]).toEqual([null, null]);
+});

@@ -1,6 +1,6 @@
 import type { FrameAnswer, FramePrediction } from '../../api/stream';
 import { countByClass } from '../../lib/boxes';
-import { toCsv } from '../../lib/download';
+import { BOX_COLUMNS, toCsv } from '../../lib/download';
 
 /** A frame of a video and what the model says of it. */
 export interface Moment {
@@ -86,7 +86,7 @@ export function framesByClass(moments: readonly Moment[]): { name: string; class
   );
 }
 
-const HEADER = ['file', 'time_s', 'task', 'model', 'version', 'class', 'score', 'x1', 'y1', 'x2', 'y2', 'problem'];
+const HEADER = ['image', 'time_s', 'task', 'model', 'version', 'class', 'score', ...BOX_COLUMNS, 'error'];
 
 /** A row for each box, or for each frame's class; a frame without any has a row too. */
 export function csvOf(file: string, task: string, moments: readonly Moment[]): string {

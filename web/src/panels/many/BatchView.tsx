@@ -20,6 +20,7 @@ import { EVERYTHING, filtered, sorted, type Order, type Row } from './rows';
 import type { PictureSource } from './sources';
 import { Statistics } from './Statistics';
 import { asProblem } from './store';
+import { RemoveDialog } from './RemoveDialog';
 
 interface BatchViewProps {
   batch: RecentBatch;
@@ -38,6 +39,7 @@ export function BatchView({ batch: { id, name, task }, source, onGone }: BatchVi
   const isDone = batch.data?.status === 'done';
   const rows = useRows(id, isDone);
   const [refusal, setRefusal] = useState<ApiProblem | null>(null);
+  const [isRemoving, setRemoving] = useState(false);
 
   const act = (work: () => Promise<void>) => {
     setRefusal(null);
@@ -87,15 +89,17 @@ export function BatchView({ batch: { id, name, task }, source, onGone }: BatchVi
                 </Button>
                 {task !== 'classification' && (
                   <Button small onPress={() => save('coco')}>
-                    COCO
+                    {t('many.coco')}
                   </Button>
                 )}
               </div>
             )}
             {isFinished(batch.data) ? (
-              <Button small kind="quiet" icon="trash" onPress={stop}>
-                {t('many.remove')}
-              </Button>
+              <div className={styles.apart}>
+                <Button small kind="quiet" icon="trash" onPress={() => setRemoving(true)}>
+                  {t('many.remove')}
+                </Button>
+              </div>
             ) : (
               <Button small icon="close" onPress={stop}>
                 {t('app.cancel')}
@@ -104,8 +108,9 @@ export function BatchView({ batch: { id, name, task }, source, onGone }: BatchVi
           </div>
         </Card>
       )}
+      {isRemoving && <RemoveDialog name={name} onRemove={stop} onClose={() => setRemoving(false)} />}
       {isDone && rows.isPending && <Skeleton height={420} />}
-      {isDone && rows.data && <Results rows={rows.data} source={source} />}
+      {isDone && rows.data && <Results rows={rows.data} task={task} source={source} />}
     </div>
   );
 }
@@ -145,13 +150,13 @@ function State({ batch }: { batch: Batch }) {
   );
 }
 
-function Results({ rows, source }: { rows: readonly Row[]; source: PictureSource | null }) {
+function Results({ rows, task, source }: { rows: readonly Row[]; task: string; source: PictureSource | null }) {
   const { t, i18n } = useTranslation();
   const [filter, setFilter] = useState(EVERYTHING);
   const [order, setOrder] = useState<Order>('unsure');
   const [open, setOpen] = useState<number | null>(null);
   const shown = useMemo(
-    () => sorted(filtered(rows, filter), order, i18n.language),
+    () => sorted(filtered(rows, filter), order, i18n.language, filter),
     [rows, filter, order, i18n.language],
   );
   const row = open === null ? undefined : shown[open];
@@ -180,6 +185,7 @@ function Results({ rows, source }: { rows: readonly Row[]; source: PictureSource
       {row && open !== null && (
         <Detail
           row={row}
+          task={task}
           source={source}
           onPrevious={open > 0 ? () => setOpen(open - 1) : null}
           onNext={open < last ? () => setOpen(open + 1) : null}

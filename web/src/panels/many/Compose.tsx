@@ -11,20 +11,27 @@ import { bytes } from './format';
 import styles from './ManyPanel.module.css';
 import type { Sending } from './store';
 
+/** Phones and tablets have the attribute, and no folders to choose. */
+const canChooseFolders = !window.matchMedia('(pointer: coarse)').matches;
+
 /** Where nothing is chosen yet: every way to bring many pictures. */
 export function AddMany({ onFolder, onFiles, isEmpty }: { onFolder: () => void; onFiles: () => void; isEmpty: boolean }) {
   const { t } = useTranslation();
   return (
     <DropArea
       icon="grid"
-      title={t('many.drop_title')}
-      text={t('many.drop_text')}
+      title={t(canChooseFolders ? 'many.drop_title' : 'many.choose_title')}
+      text={t(canChooseFolders ? 'many.drop_text' : 'many.choose_text')}
       fault={isEmpty ? t('many.no_images') : undefined}
     >
-      <Button kind="primary" icon="upload" onPress={onFolder}>
-        {t('many.choose_folder')}
+      {canChooseFolders && (
+        <Button kind="primary" icon="upload" onPress={onFolder}>
+          {t('many.choose_folder')}
+        </Button>
+      )}
+      <Button {...(canChooseFolders ? {} : { kind: 'primary', icon: 'upload' })} onPress={onFiles}>
+        {t('many.choose_files')}
       </Button>
-      <Button onPress={onFiles}>{t('many.choose_files')}</Button>
     </DropArea>
   );
 }
@@ -43,6 +50,7 @@ export function Confirm({ chosen, tasks, task, onTask, onStart, onDiscard }: Con
   const { t } = useTranslation();
   return (
     <Card title={chosen.name} aside={useExtent(chosen)}>
+      <Left chosen={chosen} />
       {tasks.length > 1 && (
         <div className={styles.task}>
           <span aria-hidden="true">{t('many.task')}</span>
@@ -55,7 +63,7 @@ export function Confirm({ chosen, tasks, task, onTask, onStart, onDiscard }: Con
         </div>
       )}
       <div className={styles.buttons}>
-        <Button kind="primary" icon="upload" onPress={onStart}>
+        <Button kind="primary" icon="upload" isDisabled={numImages(chosen) === 0} onPress={onStart}>
           {t('many.start')}
         </Button>
         <Button kind="quiet" onPress={onDiscard}>
@@ -91,9 +99,12 @@ export function Upload({ sending: { chosen, status, progress, problem }, onCance
           </Button>
         ) : (
           <>
-            <Button small icon="retry" onPress={onRetry}>
-              {t('app.retry')}
-            </Button>
+            {/* What the service refuses it refuses again. */}
+            {(!problem || problem.isTransient || problem.needsKey || problem.status >= 500) && (
+              <Button small icon="retry" onPress={onRetry}>
+                {t('app.retry')}
+              </Button>
+            )}
             <Button small kind="quiet" onPress={onDiscard}>
               {t('many.discard')}
             </Button>
@@ -104,12 +115,37 @@ export function Upload({ sending: { chosen, status, progress, problem }, onCance
   );
 }
 
-/** How many images and bytes there are, and how many files are left out. */
-function useExtent({ content, bytes: size, skipped }: Chosen): string {
+/** Files of a batch that are named where they are left out: a folder may have thousands of others. */
+const MOST_NAMED = 20;
+
+/** What is not sent, and why. */
+function Left({ chosen: { left } }: { chosen: Chosen }) {
+  const { t, i18n } = useTranslation();
+  // What is too large is what somebody wanted to send; other files come with any folder.
+  const ordered = [...left].sort((a, b) => a.reason.localeCompare(b.reason));
+  if (left.length === 0) return null;
+  return (
+    <details className={styles.left} open={left.some(({ reason }) => reason === 'size')}>
+      <summary>{t('many.num_skipped', { count: left.length })}</summary>
+      <ul>
+        {ordered.slice(0, MOST_NAMED).map(({ name, reason, bytes: size }) => (
+          <li key={name}>{t(`many.left.${reason}`, { name, size: bytes(size, i18n.language) })}</li>
+        ))}
+        {left.length > MOST_NAMED && <li>{t('many.and_more', { count: left.length - MOST_NAMED })}</li>}
+      </ul>
+    </details>
+  );
+}
+
+function numImages({ content }: Chosen): number {
+  return content.kind === 'zip' ? Infinity : content.images.length;
+}
+
+/** How many images and bytes there are. */
+function useExtent({ content, bytes: size }: Chosen): string {
   const { t, i18n } = useTranslation();
   return [
     content.kind === 'zip' ? t('many.archive') : t('many.images', { count: content.images.length }),
     bytes(size, i18n.language),
-    ...(skipped > 0 ? [t('many.num_skipped', { count: skipped })] : []),
   ].join(' · ');
 }

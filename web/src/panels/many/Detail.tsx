@@ -1,6 +1,7 @@
 import { useMemo } from 'react';
 import { Dialog, Heading, Modal, ModalOverlay } from 'react-aria-components';
 import { useTranslation } from 'react-i18next';
+import { Link } from 'wouter';
 
 import { Button, classes, IconButton } from '../../components/Button';
 import dialog from '../../components/Dialog.module.css';
@@ -15,6 +16,7 @@ import { useThumb } from './useThumb';
 
 interface DetailProps {
   row: Row;
+  task: string;
   source: PictureSource | null;
   /** Shows the one before or after; null at the ends. */
   onPrevious: (() => void) | null;
@@ -23,7 +25,7 @@ interface DetailProps {
 }
 
 /** One picture of a batch, large, with everything that was found in it. */
-export function Detail({ row, source, onPrevious, onNext, onClose }: DetailProps) {
+export function Detail({ row, task, source, onPrevious, onNext, onClose }: DetailProps) {
   const { t, i18n } = useTranslation();
   const summary = useSummary();
   const url = useThumb(source, row);
@@ -80,6 +82,11 @@ export function Detail({ row, source, onPrevious, onNext, onClose }: DetailProps
           )}
           <div className={styles.foot}>
             {row.width > 0 && <span className={styles.note}>{`${row.width} × ${row.height} px`}</span>}
+            {row.id && (
+              <Link href={`/label?task=${encodeURIComponent(task)}&prediction=${encodeURIComponent(row.id)}`}>
+                {t('many.correct')}
+              </Link>
+            )}
             <Button small isDisabled={!onPrevious} onPress={() => onPrevious?.()}>
               {t('many.previous')}
             </Button>

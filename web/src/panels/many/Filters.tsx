@@ -1,12 +1,11 @@
-import { useId } from 'react';
+import { useId, useMemo } from 'react';
 import { Label, Slider, SliderOutput, SliderThumb, SliderTrack } from 'react-aria-components';
 import { useTranslation } from 'react-i18next';
 
 import { Segments } from '../../components/Segments';
 import slider from '../../components/Slider.module.css';
-import { countByClass } from '../../lib/boxes';
 import styles from './Filters.module.css';
-import type { Filter, Order, Row, Subject } from './rows';
+import { picturesBySubject, type Filter, type Order, type Row, type Subject } from './rows';
 
 const ORDERS: readonly Order[] = ['unsure', 'name', 'class'];
 
@@ -22,11 +21,8 @@ interface FiltersProps {
 export function Filters({ rows, filter, onFilter, order, onOrder }: FiltersProps) {
   const { t } = useTranslation();
   const id = useId();
-  const classes = countByClass(rows.flatMap(({ found }) => found)).sort((a, b) => a.classId - b.classId);
-  const num = {
-    nothing: rows.filter(({ error, found }) => !error && found.length === 0).length,
-    failed: rows.filter(({ error }) => error).length,
-  };
+  const { range } = filter;
+  const num = useMemo(() => picturesBySubject(rows, { range }), [rows, range]);
   const hasRange = filter.subject !== 'nothing' && filter.subject !== 'failed';
   return (
     <div className={styles.filters} role="group" aria-label={t('many.filters')}>
@@ -38,8 +34,8 @@ export function Filters({ rows, filter, onFilter, order, onOrder }: FiltersProps
           value={filter.subject}
           onChange={({ target }) => onFilter({ ...filter, subject: target.value as Subject })}
         >
-          <option value="all">{t('many.all', { count: rows.length })}</option>
-          {classes.map(({ name, count }) => (
+          <option value="all">{t('many.all', { count: num.all })}</option>
+          {num.classes.map(({ name, count }) => (
             <option key={name} value={`class:${name}`}>{`${name} (${count})`}</option>
           ))}
           {num.nothing > 0 && <option value="nothing">{`${t('many.nothing')} (${num.nothing})`}</option>}

@@ -5,7 +5,7 @@ import { useTranslation } from 'react-i18next';
 import { percentOf } from './format';
 import styles from './Gallery.module.css';
 import { moved } from './grid';
-import { best, leastScore, matching, type Filter, type Row } from './rows';
+import { best, leastScore, matching, type Filter, type Found, type Row } from './rows';
 import type { PictureSource } from './sources';
 import { Thumbnail } from './Thumbnail';
 
@@ -137,7 +137,8 @@ interface CellProps {
 
 /** Scrolling renders the grid often: cells that stay are left as they are. */
 const Cell = memo(function Cell({ row, filter, source, place, column, isActive, onOpen }: CellProps) {
-  const text = useSummary()(row);
+  const found = matching(row, filter);
+  const text = useSummary()(row, found);
   const folder = row.image.slice(0, row.image.lastIndexOf('/') + 1);
   return (
     // eslint-disable-next-line jsx-a11y/click-events-have-key-events -- the grid has the keys of its cells
@@ -150,7 +151,7 @@ const Cell = memo(function Cell({ row, filter, source, place, column, isActive, 
       className={styles.cell}
       onClick={() => onOpen(place)}
     >
-      <Thumbnail source={source} row={row} found={matching(row, filter)} />
+      <Thumbnail source={source} row={row} found={found} />
       <span className={styles.what}>{text}</span>
       <span className={styles.name} title={row.image}>
         <span className="visually-hidden">{folder}</span>
@@ -160,16 +161,15 @@ const Cell = memo(function Cell({ row, filter, source, place, column, isActive, 
   );
 });
 
-/** What is said of an image, in a few words. */
-export function useSummary(): (row: Row) => string {
+/** What is said of an image, or of some of what was found in it, in a few words. */
+export function useSummary(): (row: Row, found?: readonly Found[]) => string {
   const { t, i18n } = useTranslation();
   const percent = percentOf(i18n.language);
-  return (row) => {
+  return (row, found = row.found) => {
     if (row.error) return t(`problems.${row.error.code}.what`, { defaultValue: row.error.detail });
-    const top = best(row);
+    const top = best(found);
     if (!top) return t('many.nothing');
-    if (!top.box_xyxy) return `${top.class} ${percent(top.score)}`;
-    if (row.found.length === 1) return `${top.class} ${percent(top.score)}`;
-    return t('many.objects', { count: row.found.length, least: percent(leastScore(row)) });
+    if (!top.box_xyxy || found.length === 1) return `${top.class} ${percent(top.score)}`;
+    return t('many.objects', { count: found.length, least: percent(leastScore(found)) });
   };
 }

@@ -31,7 +31,7 @@ export default function ManyPanel() {
   const files = useRef<HTMLInputElement>(null);
 
   const take = (named: readonly NamedFile[]) => {
-    const found = choose(named);
+    const found = choose(named, models.data?.max_image_bytes);
     setChosen(found);
     setEmpty(!found);
     if (!store.get().sending) store.show(null);

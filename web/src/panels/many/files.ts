@@ -3,9 +3,17 @@ export interface Chosen {
   /** Of the folder or archive, or of the first file. */
   readonly name: string;
   readonly bytes: number;
-  /** Files left out, since their names are not images'. */
-  readonly skipped: number;
+  /** Files that are not sent, by name and reason. */
+  readonly left: readonly LeftOut[];
   readonly content: { readonly kind: 'zip'; readonly file: File } | { readonly kind: 'images'; readonly images: readonly NamedFile[] };
+}
+
+/** A file that the service would not take. */
+export interface LeftOut {
+  readonly name: string;
+  /** Not named like an image, or of more bytes than the service reads. */
+  readonly reason: 'type' | 'size';
+  readonly bytes: number;
 }
 
 /** A file with its path inside of the chosen folder. */
@@ -18,25 +26,32 @@ export interface NamedFile {
 const IMAGE = /\.(jpe?g|png|webp|bmp)$/i;
 
 /**
- * One archive, or the images among files; null where there is neither.
+ * One archive, or the images among files, of at most `maxBytes` each; null where there is neither.
  *
- * Images are in the order of their names: browsers give folders in an order of their own.
+ * Images are in the order of their names: browsers give folders in an order of their own. Of an archive the service
+ * says itself which members it does not take.
  */
-export function choose(files: readonly NamedFile[]): Chosen | null {
+export function choose(files: readonly NamedFile[], maxBytes = Infinity): Chosen | null {
   const [only] = files;
   if (only && files.length === 1 && /\.zip$/i.test(only.name)) {
-    return { name: only.name, bytes: only.file.size, skipped: 0, content: { kind: 'zip', file: only.file } };
+    return { name: only.name, bytes: only.file.size, left: [], content: { kind: 'zip', file: only.file } };
   }
   const collator = new Intl.Collator('en', { numeric: true });
   const visible = files.filter(({ name }) => !name.split('/').some((part) => part.startsWith('.')));
-  const images = visible.filter(({ name }) => IMAGE.test(name)).sort((a, b) => collator.compare(a.name, b.name));
-  const [first] = images;
+  const inOrder = visible.sort((a, b) => collator.compare(a.name, b.name));
+  const fault = ({ name, file: { size } }: NamedFile) => (!IMAGE.test(name) ? 'type' : size > maxBytes ? 'size' : null);
+  const images = inOrder.filter((file) => fault(file) === null);
+  const left = inOrder.flatMap((file): LeftOut[] => {
+    const reason = fault(file);
+    return reason ? [{ name: file.name, reason, bytes: file.file.size }] : [];
+  });
+  const first = images[0] ?? left.find(({ reason }) => reason === 'size');
   if (!first) return null;
   const folder = first.name.includes('/') ? first.name.split('/', 1)[0] : undefined;
   return {
     name: folder ?? (images.length > 1 ? `${first.name} +${images.length - 1}` : first.name),
     bytes: images.reduce((sum, { file }) => sum + file.size, 0),
-    skipped: visible.length - images.length,
+    left,
     content: { kind: 'images', images },
   };
 }

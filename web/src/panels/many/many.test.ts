@@ -6,7 +6,7 @@ import { choose, fromDrop, fromInput, type Chosen } from './files';
 import { bytes, duration } from './format';
 import { moved } from './grid';
 import { keepRecent, readRecent } from './recent';
-import { EVERYTHING, failuresByCode, filtered, histogram, leastScore, matching, parseRows, sorted, type Row } from './rows';
+import { EVERYTHING, failuresByCode, filtered, histogram, leastScore, matching, parseRows, picturesBySubject, sorted, type Row } from './rows';
 import { sourceOf } from './sources';
 import { ManyStore, type Submit } from './store';
 
@@ -40,8 +40,15 @@ describe('rows', () => {
     expect(parseRows('')).toEqual([]);
   });
 
+  it('know their stored prediction, where there is one', () => {
+    const line = (more: object) => JSON.stringify({ index: 0, image: 'a.png', ...more });
+    const error = { code: 'x', detail: '' };
+    const told = [{ id: 'abc', detections: [] }, { detections: [] }, { id: 'abc', error }].map((more) => parseRows(line(more))[0]?.id);
+    expect(told).toEqual(['abc', null, null]);
+  });
+
   it('are sorted with the unsure ones first, failures last', () => {
-    expect(rows.map(leastScore)).toEqual([0.9, 0.4, Infinity, 0.2, Infinity]);
+    expect(rows.map(({ found }) => leastScore(found))).toEqual([0.9, 0.4, Infinity, 0.2, Infinity]);
     expect(names(sorted(rows, 'unsure', 'en'))).toEqual([3, 1, 0, 4, 2]);
   });
 
@@ -64,6 +71,22 @@ describe('rows', () => {
     expect(matching(boxes, { subject: 'all', range: [0.1, 0.3] }).map((item) => item.class)).toEqual(['bee']);
   });
 
+  it('are counted as pictures by class, within a confidence', () => {
+    const both = [...rows, ...rows.slice(3, 4).map((row) => ({ ...row, found: [...row.found, ...row.found] }))];
+    const counted = (range: [number, number]) => {
+      const { all, nothing, failed, classes } = picturesBySubject(both, { range });
+      return { all, nothing, failed, classes: classes.map(({ name, count }) => `${name} ${count}`) };
+    };
+    expect(counted([0, 1])).toEqual({ all: 6, nothing: 1, failed: 1, classes: ['ant 1', 'cat 3', 'bee 2'] });
+    expect(counted([0.5, 1])).toEqual({ all: 3, nothing: 1, failed: 1, classes: ['ant 0', 'cat 3', 'bee 0'] });
+  });
+
+  it('are sorted by what of them the filter shows', () => {
+    const filter = { subject: 'all', range: [0.7, 1] } as const;
+    expect(names(sorted(filtered(rows, filter), 'unsure', 'en', filter))).toEqual([0, 3]);
+    expect(names(sorted(filtered(rows, EVERYTHING), 'unsure', 'en')).slice(0, 1)).toEqual([3]);
+  });
+
   it('are counted in parts of the confidence, with 1 in the last', () => {
     expect(histogram(rows)).toEqual([0, 0, 1, 0, 1, 0, 0, 0, 0, 2]);
   });
@@ -84,15 +107,23 @@ describe('what is chosen', () => {
 
   it('is the images of a folder in the order of their names, without what is hidden', () => {
     const chosen = choose(named('set/10.PNG', 'set/9.jpg', 'set/notes.txt', 'set/.DS_Store', 'set/.git/a.png'));
-    expect(chosen).toMatchObject({ name: 'set', bytes: 2, skipped: 1 });
+    expect(chosen).toMatchObject({ name: 'set', bytes: 2, left: [{ name: 'set/notes.txt', reason: 'type' }] });
     expect(chosen?.content.kind === 'images' && chosen.content.images.map(({ name }) => name)).toEqual(['set/9.jpg', 'set/10.PNG']);
   });
 
   it('is one archive, but no archive among other files', () => {
     expect(choose(named('a.ZIP'))?.content.kind).toBe('zip');
-    expect(choose(named('a.zip', 'b.png'))).toMatchObject({ name: 'b.png', skipped: 1, content: { kind: 'images' } });
+    expect(choose(named('a.zip', 'b.png'))).toMatchObject({ name: 'b.png', left: [{ name: 'a.zip' }], content: { kind: 'images' } });
     expect(choose(named('a.txt'))).toBeNull();
     expect(choose([])).toBeNull();
+  });
+
+  it('leaves out what is larger than the service takes, by name, and goes on with the rest', () => {
+    const files = [...named('a.png', 'c.png'), { name: 'b.png', file: file('b.png', 'xxxx') }];
+    const chosen = choose(files, 3);
+    expect(chosen).toMatchObject({ name: 'a.png +1', bytes: 2, left: [{ name: 'b.png', reason: 'size', bytes: 4 }] });
+    expect(choose(files.slice(2), 3)).toMatchObject({ name: 'b.png', content: { images: [] }, left: [{ reason: 'size' }] });
+    expect(choose(files.slice(2))?.left).toEqual([]);
   });
 
   it('keeps the paths of a folder', () => {

@@ -13,6 +13,8 @@ export interface Found {
 export interface Row {
   /** Position among the images that were sent, from 0. */
   readonly index: number;
+  /** Of its stored prediction, by which it can be judged; null where there is none. */
+  readonly id: string | null;
   /** Name in the archive or form. */
   readonly image: string;
   /** Pixels of the upright image; 0 where it could not be read. */
@@ -28,6 +30,7 @@ export interface Row {
 
 interface Line {
   index: number;
+  id?: string;
   image: string;
   width?: number;
   height?: number;
@@ -52,6 +55,7 @@ function rowOf(line: Line): Row {
   const single = name !== undefined && class_id !== undefined && score !== undefined;
   return {
     index: line.index,
+    id: line.error ? null : (line.id ?? null),
     image: line.image,
     width: line.width ?? 0,
     height: line.height ?? 0,
@@ -94,26 +98,54 @@ export function filtered(rows: readonly Row[], filter: Filter): readonly Row[] {
   }
 }
 
-/** The confidence that an image's least certain finding has; infinite where there is none. */
-export function leastScore(row: Row): number {
-  return row.found.reduce((least, { score }) => Math.min(least, score), Infinity);
+/** How many pictures each class, and each other subject, has within the filter's confidence. */
+export function picturesBySubject(rows: readonly Row[], { range }: Pick<Filter, 'range'>): {
+  readonly all: number;
+  readonly nothing: number;
+  readonly failed: number;
+  /** In the order of the model's classes. */
+  readonly classes: readonly { readonly name: string; readonly classId: number; readonly count: number }[];
+} {
+  const classes = new Map<string, { name: string; classId: number; count: number }>();
+  for (const row of rows) {
+    for (const { class: name, class_id: classId } of row.found) {
+      if (!classes.has(name)) classes.set(name, { name, classId, count: 0 });
+    }
+    for (const name of new Set(matching(row, { subject: 'all', range }).map((item) => item.class))) {
+      const entry = classes.get(name);
+      if (entry) entry.count += 1;
+    }
+  }
+  return {
+    all: filtered(rows, { subject: 'all', range }).length,
+    nothing: rows.filter(({ error, found }) => !error && found.length === 0).length,
+    failed: rows.filter(({ error }) => error).length,
+    classes: [...classes.values()].sort((a, b) => a.classId - b.classId),
+  };
 }
 
-/** Rows in an order; failed ones come last, and equal ones as they were sent. */
-export function sorted(rows: readonly Row[], order: Order, language: string): Row[] {
+/** The least confidence of findings; infinite where there is none. */
+export function leastScore(found: readonly Found[]): number {
+  return found.reduce((least, { score }) => Math.min(least, score), Infinity);
+}
+
+/** Rows in an order, by what of them the filter lets through; failed ones come last, and equal ones as they were sent. */
+export function sorted(rows: readonly Row[], order: Order, language: string, filter = EVERYTHING): Row[] {
   const collator = new Intl.Collator(language, { numeric: true });
+  const shown = new Map(rows.map((row) => [row, matching(row, filter)]));
+  const of = (row: Row) => shown.get(row) ?? [];
   const keys = {
-    unsure: (a: Row, b: Row) => compare(leastScore(a), leastScore(b)),
+    unsure: (a: Row, b: Row) => compare(leastScore(of(a)), leastScore(of(b))),
     name: (a: Row, b: Row) => collator.compare(a.image, b.image),
-    class: (a: Row, b: Row) => compare(best(a)?.class_id ?? Infinity, best(b)?.class_id ?? Infinity),
+    class: (a: Row, b: Row) => compare(best(of(a))?.class_id ?? Infinity, best(of(b))?.class_id ?? Infinity),
   };
   const failed = (row: Row) => (row.error ? 1 : 0);
   return [...rows].sort((a, b) => failed(a) - failed(b) || keys[order](a, b) || a.index - b.index);
 }
 
 /** The most certain finding. */
-export function best(row: Row): Found | null {
-  return row.found.reduce<Found | null>((top, item) => (top && top.score >= item.score ? top : item), null);
+export function best(found: readonly Found[]): Found | null {
+  return found.reduce<Found | null>((top, item) => (top && top.score >= item.score ? top : item), null);
 }
 
 // Not by subtraction: the difference of two infinities is no number.

@@ -9,6 +9,7 @@ import { ProblemMessage } from '../../components/ProblemMessage';
 import { Slider } from '../../components/Slider';
 import { change, type Version } from './history';
 import styles from './Models.module.css';
+import { checkWords, reasons } from './verdict';
 
 export interface Wanted {
   readonly action: 'promote' | 'rollback' | 'canary' | 'stop';
@@ -26,14 +27,16 @@ interface ChangeDialogProps {
 
 /** Says what will happen, and does it once that is confirmed. */
 export function ChangeDialog({ wanted: { action, version }, model, champion, onClose, onDone }: ChangeDialogProps) {
-  const { t } = useTranslation();
+  const { t, i18n } = useTranslation();
   const [why, setWhy] = useState('');
   const [share, setShare] = useState(0.1);
   const [isForced, setForced] = useState(false);
   const [isBusy, setBusy] = useState(false);
   const [problem, setProblem] = useState<ApiProblem | null>(null);
   const names = { model, version: version?.version, champion: champion ?? t('models.none') };
-  const isApproved = action !== 'promote' || version?.verdict?.decision === 'promote';
+  const decision = version?.verdict?.decision;
+  // A canary may be how evidence comes; a promotion needs it.
+  const isApproved = action === 'promote' ? decision === 'promote' : action !== 'canary' || decision !== 'refuse';
 
   const confirm = () => {
     setBusy(true);
@@ -76,7 +79,11 @@ export function ChangeDialog({ wanted: { action, version }, model, champion, onC
               <>
                 <p className={styles.warning}>
                   {version?.verdict
-                    ? t('models.gate_refused', { summary: version.verdict.summary })
+                    ? t('models.gate_refused', {
+                        summary: reasons(version.verdict.checks)
+                          .map((check) => checkWords(t, check, i18n.language).text)
+                          .join(' '),
+                      })
                     : t('models.gate_not_asked')}
                 </p>
                 <label className={styles.check}>

@@ -1,11 +1,12 @@
 import { useTranslation } from 'react-i18next';
 
 import { Card } from '../../components/Card';
-import type { Change } from './history';
+import { metricText, type Change, type Version } from './history';
+import { metricWord } from './Metric';
 import styles from './Models.module.css';
 
 /** Who was champion when, by whom and why. */
-export function Changes({ changes }: { changes: readonly Change[] }) {
+export function Changes({ changes, versions }: { changes: readonly Change[]; versions: readonly Version[] }) {
   const { t, i18n } = useTranslation();
   const date = new Intl.DateTimeFormat(i18n.language, { dateStyle: 'medium', timeStyle: 'short' });
   return (
@@ -21,7 +22,7 @@ export function Changes({ changes }: { changes: readonly Change[] }) {
                 {change.forced && `, ${t('models.forced')}`}
               </span>
             </p>
-            <p>{change.why}</p>
+            <Why change={change} versions={versions} />
             <p className={styles.note}>
               <time dateTime={change.when}>{date.format(new Date(change.when))}</time> {t('models.by', { who: change.who })}
             </p>
@@ -29,5 +30,21 @@ export function Changes({ changes }: { changes: readonly Change[] }) {
         ))}
       </ol>
     </Card>
+  );
+}
+
+/** Why it was done: what somebody wrote, or the gate's verdict, which the page has words for. */
+function Why({ change, versions }: { change: Change; versions: readonly Version[] }) {
+  const { t, i18n } = useTranslation();
+  const version = versions.find((held) => held.version === change.to_version && held.verdict?.summary === change.why);
+  if (version?.verdict?.decision !== 'promote') return <p>{change.why}</p>;
+  const { primary_metric: metric, metrics } = version;
+  return (
+    <p>
+      {t('models.passed_gate', {
+        metric: metricWord(t, metric),
+        value: metricText(metric, metrics[metric] ?? null, i18n.language),
+      })}
+    </p>
   );
 }

@@ -2,7 +2,8 @@ import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { Button } from '../../components/Button';
-import { numberText } from './history';
+import { metricText } from './history';
+import { Bounds, metricWord } from './Metric';
 import styles from './Models.module.css';
 import { mainMetric, metricNames, weakestFirst, type Report } from './report';
 import own from './Report.module.css';
@@ -18,19 +19,18 @@ export function ClassTable({ report }: { report: Report }) {
   const names = metricNames(report);
   const main = mainMetric(names);
   const classes = weakestFirst(report.classes, main);
-  const number = (value: number) => numberText(value, language);
   return (
     <section className={own.part}>
       <h5>{t('models.report.classes')}</h5>
-      <p className={styles.note}>{t('models.report.classes_about', { metric: main })}</p>
+      <p className={styles.note}>{t('models.report.classes_about', { metric: metricWord(t, main) })} {t('models.bounds')}</p>
       <ScrollTable label={t('models.report.classes')}>
         <thead>
           <tr>
             <th scope="col">{t('models.report.class')}</th>
-            <th scope="col">{t('models.report.support')}</th>
+            <th scope="col" className={styles.number}>{t('models.report.support')}</th>
             {names.map((name) => (
-              <th key={name} scope="col">
-                {name}
+              <th key={name} scope="col" className={styles.number} title={name}>
+                {metricWord(t, name)}
               </th>
             ))}
           </tr>
@@ -41,20 +41,13 @@ export function ClassTable({ report }: { report: Report }) {
               <th scope="row" className={own.name}>
                 {name}
               </th>
-              <td className={styles.number}>{number(support)}</td>
-              {names.map((metric) => {
-                const [value, interval] = [metrics[metric] ?? null, intervals[metric]];
-                return (
-                  <td key={metric}>
-                    <span className={styles.number}>{numberText(value, language)}</span>
-                    {interval && (
-                      <span className={styles.note}>
-                        {t('models.interval', { low: number(interval[0]), high: number(interval[1]) })}
-                      </span>
-                    )}
-                  </td>
-                );
-              })}
+              <td className={styles.number}>{metricText('num_', support, language)}</td>
+              {names.map((metric) => (
+                <td key={metric} className={styles.number}>
+                  {metricText(metric, metrics[metric] ?? null, language)}
+                  <Bounds name={metric} interval={intervals[metric]} />
+                </td>
+              ))}
             </tr>
           ))}
         </tbody>

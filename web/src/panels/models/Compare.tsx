@@ -2,7 +2,8 @@ import { useTranslation } from 'react-i18next';
 
 import { Card } from '../../components/Card';
 import { CompareClasses } from './CompareClasses';
-import { compared, numberText, type Version } from './history';
+import { compared, differenceText, metricText, type Version } from './history';
+import { Bounds, MetricName } from './Metric';
 import styles from './Models.module.css';
 import { ScrollTable } from './ScrollTable';
 
@@ -10,35 +11,33 @@ import { ScrollTable } from './ScrollTable';
 export function Compare({ a, b }: { a: Version; b: Version }) {
   const { t, i18n } = useTranslation();
   const { language } = i18n;
-  const cell = (value: number | null, interval: readonly [number, number] | null) => (
-    <td>
-      <span className={styles.number}>{numberText(value, language)}</span>
-      {interval && (
-        <span className={styles.note}>
-          {t('models.interval', { low: numberText(interval[0], language), high: numberText(interval[1], language) })}
-        </span>
-      )}
+  const cell = (name: string, value: number | null, interval: readonly [number, number] | null) => (
+    <td className={styles.number}>
+      {metricText(name, value, language)}
+      <Bounds name={name} interval={interval} />
     </td>
   );
-  const signed = new Intl.NumberFormat(language, { maximumFractionDigits: 4, signDisplay: 'exceptZero' });
   return (
     <Card title={t('models.compare_title', { a: a.version, b: b.version })}>
+      <p className={styles.note}>{t('models.bounds')}</p>
       <ScrollTable label={t('models.compare')}>
         <thead>
           <tr>
             <th scope="col">{t('models.metric')}</th>
-            <th scope="col">{t('models.version', { version: a.version })}</th>
-            <th scope="col">{t('models.version', { version: b.version })}</th>
-            <th scope="col">{t('models.difference')}</th>
+            <th scope="col" className={styles.number}>{t('models.version', { version: a.version })}</th>
+            <th scope="col" className={styles.number}>{t('models.version', { version: b.version })}</th>
+            <th scope="col" className={styles.number}>{t('models.difference')}</th>
           </tr>
         </thead>
         <tbody>
           {compared(a, b).map((row) => (
             <tr key={row.name}>
-              <th scope="row">{row.name}</th>
-              {cell(row.a, row.intervalA)}
-              {cell(row.b, row.intervalB)}
-              <td className={styles.number}>{row.difference === null ? '–' : signed.format(row.difference)}</td>
+              <th scope="row">
+                <MetricName name={row.name} />
+              </th>
+              {cell(row.name, row.a, row.intervalA)}
+              {cell(row.name, row.b, row.intervalB)}
+              <td className={styles.number}>{differenceText(row.name, row.difference, language)}</td>
             </tr>
           ))}
         </tbody>

@@ -2,7 +2,8 @@ import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { Button } from '../../components/Button';
-import { numberText, type Version } from './history';
+import { differenceText, metricText, type Version } from './history';
+import { metricWord } from './Metric';
 import styles from './Models.module.css';
 import { classDifferences, mainMetric, metricNames, useReport } from './report';
 import own from './Report.module.css';
@@ -24,7 +25,6 @@ export function CompareClasses({ a, b }: { a: Version; b: Version }) {
   const names = metricNames(before.data, after.data);
   const metric = choice !== null && names.includes(choice) ? choice : mainMetric(names);
   const rows = classDifferences(before.data, after.data, metric);
-  const signed = new Intl.NumberFormat(language, { maximumFractionDigits: 4, signDisplay: 'exceptZero' });
   const sameImages = before.data.dataset_hash === after.data.dataset_hash && before.data.split === after.data.split;
   return (
     <section className={own.part}>
@@ -34,7 +34,9 @@ export function CompareClasses({ a, b }: { a: Version; b: Version }) {
           <span>{t('models.metric')}</span>
           <select value={metric} onChange={({ target }) => setChoice(target.value)}>
             {names.map((name) => (
-              <option key={name}>{name}</option>
+              <option key={name} value={name}>
+                {metricWord(t, name)}
+              </option>
             ))}
           </select>
         </label>
@@ -44,10 +46,10 @@ export function CompareClasses({ a, b }: { a: Version; b: Version }) {
         <thead>
           <tr>
             <th scope="col">{t('models.report.class')}</th>
-            <th scope="col">{t('models.report.support')}</th>
-            <th scope="col">{t('models.version', { version: a.version })}</th>
-            <th scope="col">{t('models.version', { version: b.version })}</th>
-            <th scope="col">{t('models.difference')}</th>
+            <th scope="col" className={styles.number}>{t('models.report.support')}</th>
+            <th scope="col" className={styles.number}>{t('models.version', { version: a.version })}</th>
+            <th scope="col" className={styles.number}>{t('models.version', { version: b.version })}</th>
+            <th scope="col" className={styles.number}>{t('models.difference')}</th>
           </tr>
         </thead>
         <tbody>
@@ -56,11 +58,11 @@ export function CompareClasses({ a, b }: { a: Version; b: Version }) {
               <th scope="row" className={own.name}>
                 {row.name}
               </th>
-              <td className={styles.number}>{numberText(row.support, language)}</td>
-              <td className={styles.number}>{numberText(row.a, language)}</td>
-              <td className={styles.number}>{numberText(row.b, language)}</td>
+              <td className={styles.number}>{metricText('num_', row.support, language)}</td>
+              <td className={styles.number}>{metricText(metric, row.a, language)}</td>
+              <td className={styles.number}>{metricText(metric, row.b, language)}</td>
               <td className={styles.number} data-sign={row.difference === null ? undefined : Math.sign(row.difference)}>
-                {row.difference === null ? '–' : signed.format(row.difference)}
+                {differenceText(metric, row.difference, language)}
               </td>
             </tr>
           ))}

@@ -4,7 +4,7 @@ import { ApiProblem } from '../../api/problem';
 import { useBlobUrl } from '../../components/useBlobUrl';
 import { classStyle } from '../../lib/colors';
 import styles from './Models.module.css';
-import { inWords, useExamplePicture, type Example } from './report';
+import { inWords, judged, useExamplePicture, type Example, type JudgedBox } from './report';
 import own from './Report.module.css';
 
 interface ExamplesProps {
@@ -39,6 +39,7 @@ function ExampleFigure({ reportId, example }: { reportId: string; example: Examp
   const percent = new Intl.NumberFormat(i18n.language, { style: 'percent' });
   const { width, height, truth, prediction } = example;
   const { ranked, detections } = prediction;
+  const boxes = detections ? judged(truth, detections) : [];
   const best = ranked?.[0];
   const found = best ? `${best.class}, ${percent.format(best.score)}` : inWords(detections ?? []);
   const nothing = t('models.report.nothing');
@@ -58,34 +59,78 @@ function ExampleFigure({ reportId, example }: { reportId: string; example: Examp
         )}
         {url && detections && (
           <svg viewBox={`0 0 ${width} ${height}`} aria-hidden="true">
-            {detections.map(({ box_xyxy: box, class_id: id }, index) => (
-              <Outline key={index} box={box} color={classStyle(id).color} />
+            {boxes.map(({ box, classId, verdict }, index) => (
+              <Outline
+                key={index}
+                box={box}
+                color={verdict === 'missed' ? '#ffffff' : classStyle(classId).color}
+                isMissed={verdict === 'missed'}
+              />
             ))}
-            {truth.map(({ box_xyxy: box }, index) => box && <Outline key={index} box={box} color="#ffffff" isTruth />)}
+            {boxes.map((item, index) => (
+              <BoxLabel key={index} item={item} size={Math.max(width, height) / 14} />
+            ))}
           </svg>
         )}
       </div>
       <figcaption>
+        <code className={styles.note}>{example.id}</code>
         <span>{t('models.report.truth', words)}</span>
         <strong>{t('models.report.found', words)}</strong>
+        {FAULTS.map((verdict) => {
+          const ones = boxes.filter((item) => item.verdict === verdict);
+          if (ones.length === 0) return null;
+          const names = inWords(
+            ones.map((item) => ({
+              class: item.actual === undefined ? item.class : t('models.report.for', { found: item.class, actual: item.actual }),
+            })),
+          );
+          return (
+            <span key={verdict} className={own.fault}>
+              {MARKS[verdict]} {t(`models.report.fault.${verdict}`, { names })}
+            </span>
+          );
+        })}
       </figcaption>
     </figure>
+  );
+}
+
+const FAULTS = ['wrong_class', 'false', 'missed'] as const;
+/** What stands before a class where it is not right; the caption says the same in words. */
+const MARKS: Readonly<Record<JudgedBox['verdict'], string>> = { right: '', wrong_class: '≠', false: '+', missed: '?' };
+
+/**
+ * A box's class, as large as can be read where the picture is a column wide: of a right one above its upper left
+ * corner, else inside of its lower left one, since a wrong box often lies on a right one.
+ */
+function BoxLabel({ item: { box, class: name, verdict }, size }: { item: JudgedBox; size: number }) {
+  return (
+    <text
+      x={box[0]}
+      y={verdict === 'right' ? Math.max(size, box[1] - size / 5) : box[3] - size / 5}
+      fontSize={size}
+      strokeWidth={size / 4}
+    >
+      {MARKS[verdict]}
+      {name}
+    </text>
   );
 }
 
 interface OutlineProps {
   box: readonly [number, number, number, number];
   color: string;
-  isTruth?: boolean;
+  isMissed: boolean;
 }
 
 /** A dark line below makes it seen on any picture. */
-function Outline({ box: [x1, y1, x2, y2], color, isTruth = false }: OutlineProps) {
+function Outline({ box: [x1, y1, x2, y2], color, isMissed }: OutlineProps) {
   const place = { x: x1, y: y1, width: Math.max(0, x2 - x1), height: Math.max(0, y2 - y1) };
   return (
     <>
       <rect {...place} data-halo="" />
-      <rect {...place} stroke={color} data-truth={isTruth ? '' : undefined} />
+      <rect {...place} stroke={color} data-truth={isMissed ? '' : undefined} />
     </>
   );
 }

@@ -58,10 +58,15 @@ export default function ModelsPanel() {
           <EmptyState icon="layers" title={t('models.none_title')} text={t('models.none_text')} />
         )}
         {history.data && model && (
-          <>
-            <Versions key={model.model} model={model} serving={serving.data?.models ?? []} onChanged={again} />
-            <Changes changes={history.data.changes.filter(({ model: name }) => name === model.model)} />
-          </>
+          <div className={styles.columns}>
+            <div className={styles.column}>
+              <Versions key={model.model} model={model} serving={serving.data?.models ?? []} onChanged={again} />
+            </div>
+            <Changes
+              changes={history.data.changes.filter(({ model: name }) => name === model.model)}
+              versions={model.versions}
+            />
+          </div>
         )}
       </div>
     </>

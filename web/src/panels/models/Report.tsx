@@ -10,7 +10,8 @@ import { ClassTable } from './ClassTable';
 import { Confusion } from './Confusion';
 import { PrecisionRecall, Reliability } from './Curves';
 import { Examples } from './Examples';
-import { numberText, type Version } from './history';
+import { metricText, type Version } from './history';
+import { MetricName, metricWord } from './Metric';
 import { ModelCard } from './ModelCard';
 import styles from './Models.module.css';
 import { tableOf, useReport, type Report as Content } from './report';
@@ -91,9 +92,10 @@ function Errors({ report }: { report: Content }) {
 function Facts({ report }: { report: Content }) {
   const { t, i18n } = useTranslation();
   const { language } = i18n;
-  const number = (value: number | null) => numberText(value, language);
   const { primary_metric: primary, metrics, intervals, num_images: count } = report;
-  const names = [primary, ...Object.keys(metrics).filter((name) => name !== primary)];
+  const known = Object.keys(metrics).filter((name) => name !== primary && metrics[name] !== null);
+  const names = [primary, ...known];
+  const unknown = Object.keys(metrics).filter((name) => name !== primary && metrics[name] === null);
   // Settings within settings say nothing to whoever reads this.
   const plain = Object.entries(report.runtime).filter(([, value]) => typeof value === 'string' || typeof value === 'number');
   const engine = plain.map(([name, value]) => `${name} ${String(value)}`);
@@ -110,12 +112,17 @@ function Facts({ report }: { report: Content }) {
       <dl className={own.facts}>
         {names.map((name) => (
           <div key={name} data-primary={name === primary ? '' : undefined}>
-            <dt>{name}</dt>
+            <dt>
+              <MetricName name={name} />
+            </dt>
             <dd>
-              <span className={styles.number}>{number(metrics[name] ?? null)}</span>
+              <span>{metricText(name, metrics[name] ?? null, language)}</span>
               {intervals[name] && (
                 <span className={styles.note}>
-                  {t('models.interval', { low: number(intervals[name][0]), high: number(intervals[name][1]) })}
+                  {t('models.interval', {
+                    low: metricText(name, intervals[name][0], language),
+                    high: metricText(name, intervals[name][1], language),
+                  })}
                 </span>
               )}
             </dd>
@@ -123,13 +130,18 @@ function Facts({ report }: { report: Content }) {
         ))}
         <div>
           <dt>{t('models.report.latency')}</dt>
-          <dd>{number(report.latency_ms)} ms</dd>
+          <dd>{metricText('latency_ms', report.latency_ms, language)}</dd>
         </div>
         <div>
           <dt>{t('models.report.size')}</dt>
-          <dd>{number(report.model_mb)} MB</dd>
+          <dd>{metricText('model_mb', report.model_mb, language)}</dd>
         </div>
       </dl>
+      {unknown.length > 0 && (
+        <p className={styles.note}>
+          {t('models.report.unmeasured', { names: unknown.map((name) => metricWord(t, name)).join('; ') })}
+        </p>
+      )}
       <p className={styles.note}>{t('models.report.engine', { engine: engine.join(', ') })}</p>
     </section>
   );

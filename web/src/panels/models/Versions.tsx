@@ -6,7 +6,8 @@ import { Button } from '../../components/Button';
 import { Card } from '../../components/Card';
 import { Compare } from './Compare';
 import { ChangeDialog, type Wanted } from './ChangeDialog';
-import { championOf, numberText, type CatalogModel, type Version } from './history';
+import { championOf, metricText, type CatalogModel, type Version } from './history';
+import { MetricName } from './Metric';
 import styles from './Models.module.css';
 import Report from './Report';
 import { Verdict } from './Verdict';
@@ -79,7 +80,7 @@ export function Versions({ model, serving, onChanged }: VersionsProps) {
           )}
         </div>
       </Card>
-      {a && b ? <Compare a={a} b={b} /> : model.versions.length > 1 && <p className={styles.note}>{t('models.compare_hint')}</p>}
+      {a && b ? <Compare a={a} b={b} /> : <p className={styles.note}>{t(model.versions.length > 1 ? 'models.compare_hint' : 'models.only_one')}</p>}
       {wanted && (
         <ChangeDialog
           wanted={wanted}
@@ -137,10 +138,13 @@ function VersionRow({ version, isChampion, isChosen, onChoose, isRead, onRead, o
         )}
       </div>
       <p>
-        {metric} <strong className={styles.number}>{numberText(value, language)}</strong>{' '}
+        <MetricName name={metric} /> <strong>{metricText(metric, value, language)}</strong>{' '}
         <span className={styles.note}>
           {interval
-            ? t('models.interval', { low: numberText(interval[0], language), high: numberText(interval[1], language) })
+            ? t('models.interval', {
+                low: metricText(metric, interval[0], language),
+                high: metricText(metric, interval[1], language),
+              })
             : t('models.no_interval')}
         </span>
       </p>

@@ -56,9 +56,26 @@ export function championOf(model: CatalogModel, serving: readonly Model[]): stri
   return named ?? serving.find(({ name, role }) => name === model.model && role === 'champion')?.version ?? null;
 }
 
-/** A number as short as it stays exact enough to compare: 4 digits after the point below 10, fewer above. */
-export function numberText(value: number | null, language: string): string {
+/**
+ * A number of a metric, with the same digits wherever it stands, so that a column can be compared by eye: four after
+ * the point, three that count for what has a unit, none for what is counted.
+ */
+export function metricText(name: string, value: number | null, language: string): string {
   if (value === null) return '–';
-  const maximumFractionDigits = Math.abs(value) < 10 ? 4 : Math.abs(value) < 1000 ? 1 : 0;
-  return new Intl.NumberFormat(language, { maximumFractionDigits }).format(value);
+  const unit = UNITS.find(([end]) => name.endsWith(end))?.[1];
+  if (unit) return `${new Intl.NumberFormat(language, { maximumSignificantDigits: 3 }).format(value)} ${unit}`;
+  const digits = name.startsWith('num_') ? 0 : 4;
+  return new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
+}
+
+const UNITS = [
+  ['_ms', 'ms'],
+  ['_mb', 'MB'],
+] as const;
+
+/** As `metricText` has it, with a sign, for differences. */
+export function differenceText(name: string, value: number | null, language: string): string {
+  if (value === null) return '–';
+  const text = metricText(name, Math.abs(value), language);
+  return `${value > 0 ? '+' : value < 0 ? '−' : ''}${text}`;
 }

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 
-import { championOf, compared, numberText, type Version } from './history';
+import { championOf, compared, differenceText, metricText, type Version } from './history';
 
 const version = (name: string, accuracy: number, more: Partial<Version> = {}): Version =>
   ({
@@ -31,6 +31,11 @@ it('the champion is the registry’s, else what serves', () => {
   expect(championOf({ ...model, versions: [] }, [])).toBeNull();
 });
 
-it('numbers are as long as they have to be', () => {
-  expect([0.99162, 12.345, 358, null].map((value) => numberText(value, 'en'))).toEqual(['0.9916', '12.3', '358', '–']);
+it('numbers of a metric have the same digits everywhere', () => {
+  const told = (name: string, ...values: (number | null)[]) => values.map((value) => metricText(name, value, 'en'));
+  expect(told('accuracy', 0.99162, 0.9, 1, null)).toEqual(['0.9916', '0.9000', '1.0000', '–']);
+  expect(told('latency_ms', 9.2777, 0.692, 1234.5)).toEqual(['9.28 ms', '0.692 ms', '1,230 ms']);
+  expect(told('model_mb', 5.515)).toEqual(['5.52 MB']);
+  expect(told('num_images', 1358)).toEqual(['1,358']);
+  expect([0.02, -0.02, 0, null].map((value) => differenceText('map', value, 'en'))).toEqual(['+0.0200', '−0.0200', '0.0000', '–']);
 });

@@ -7,6 +7,7 @@ import {
   curvesOf,
   heightAt,
   inWords,
+  judged,
   mainMetric,
   metricNames,
   weakestFirst,
@@ -76,8 +77,24 @@ it('a curve has a height up to its end', () => {
 
 it('many of a class are counted', () => {
   expect(inWords([{ class: 'a' }])).toBe('a');
-  expect(inWords([{ class: 'a' }, { class: 'b' }, { class: 'a' }])).toBe('2 × a, 1 × b');
+  expect(inWords([{ class: 'a' }, { class: 'b' }, { class: 'a' }])).toBe('a (2), b');
   expect(inWords([])).toBe('');
+});
+
+it('boxes of an example are right, of another class, false or missed', () => {
+  const box = (name: string, x: number, score = 0.5) => ({ class: name, class_id: Number(name), box_xyxy: [x, 0, x + 10, 10] as const, score });
+  const truth = [box('9', 0), box('9', 30), box('8', 60), box('7', 90)];
+  const found = [box('9', 1, 0.4), box('3', 0, 0.9), box('1', 31), box('8', 80), { ...box('7', 90), box_xyxy: [90, 0, 94, 10] as const }];
+  const told = judged(truth, found).map(({ class: name, verdict, actual }) => [name, verdict, actual ?? null]);
+  expect(told).toEqual([
+    ['3', 'false', null], // the box beside it is of the right class
+    ['1', 'wrong_class', '9'],
+    ['8', 'false', null],
+    ['7', 'false', null], // too small
+    ['9', 'right', null],
+    ['8', 'missed', null],
+    ['7', 'missed', null],
+  ]);
 });
 
 it('a model card is headings, paragraphs, lists and code, and nothing in it is HTML', () => {
@@ -128,9 +145,15 @@ it('a check is told in the visitor’s words where the page has some', () => {
     text: 'models.check.floor.failed',
     isEnglish: false,
   });
-  expect(told).toEqual([['models.check.floor.failed', { metric: 'accuracy', found: '0.4123', required: '0.5' }]]);
+  expect(told.slice(-1)).toEqual([['models.check.floor.failed', { metric: 'models.metrics.accuracy', found: '0.4123', required: '0.5' }]]);
   const english = { text: 'as the service says', isEnglish: true };
   expect(checkWords(t, check('class drop', false, 0.11, 0.02), 'de')).toEqual(english);
+  const drop = { ...check('class drop', false, 0.11, 0.02), explanation: 'a, b, the class that fares worst, loses 0.110 of recall; 0.02 is allowed' };
+  expect(checkWords(t, drop, 'de').text).toBe('models.check.class_drop.failed');
+  expect(told.at(-1)).toEqual([
+    'models.check.class_drop.failed',
+    { metric: 'models.metrics.recall', class: 'a, b', found: '0,1100', required: '0,02' },
+  ]);
   expect(checkWords(t, check('finite', false, 'ece', 'all finite'), 'de')).toEqual(english);
   expect(checkWords(t, check('parity', true, 'proven', 'proven'), 'de').text).toBe('models.check.parity.held');
   const checks = [check('finite', true, '', ''), check('class drop', false, 1, 0)];

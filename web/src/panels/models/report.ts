@@ -129,10 +129,78 @@ export function heightAt({ points }: Curve, x: number): number | null {
   return points.findLast(([at]) => at <= x + 1e-9)?.[1] ?? null;
 }
 
-/** What an example shows, or what the model found, in a few words: one name, or counts. */
+/** What an example shows, or what the model found, in a few words: one name, or names with their counts. */
 export function inWords(items: readonly { readonly class: string }[]): string {
   const counts = new Map<string, number>();
   for (const { class: name } of items) counts.set(name, (counts.get(name) ?? 0) + 1);
-  if (items.length === 1) return items[0]?.class ?? '';
-  return [...counts].map(([name, count]) => `${count} × ${name}`).join(', ');
+  return [...counts].map(([name, count]) => (count > 1 ? `${name} (${count})` : name)).join(', ');
+}
+
+type Box = readonly [number, number, number, number];
+
+/** A box of an example, and what is to be said of it. */
+export interface JudgedBox {
+  readonly box: Box;
+  readonly class: string;
+  readonly classId: number;
+  /** `missed` ones are there and were not found; `false` ones were found and are not there. */
+  readonly verdict: 'right' | 'wrong_class' | 'false' | 'missed';
+  /** What is there, where another class was found. */
+  readonly actual?: string;
+}
+
+interface Boxed {
+  readonly class: string;
+  readonly class_id: number;
+  readonly box_xyxy?: Box | null | undefined;
+}
+
+/**
+ * What of an example's boxes is right: each found one takes the true one that it overlaps most, of its own class first,
+ * as the metric at IoU 0.5 counts them.
+ */
+export function judged(truth: readonly Boxed[], found: readonly (Boxed & { readonly score: number })[]): JudgedBox[] {
+  const open = new Set(truth.filter(({ box_xyxy: box }) => box));
+  const takenBy = new Map<Boxed, Boxed>();
+  const inOrder = [...found].sort((a, b) => b.score - a.score);
+  for (const isSame of [true, false]) {
+    for (const item of inOrder) {
+      if (takenBy.has(item)) continue;
+      const best = [...open]
+        .filter((real) => (real.class === item.class) === isSame && iou(real.box_xyxy, item.box_xyxy) >= 0.5)
+        .sort((a, b) => iou(b.box_xyxy, item.box_xyxy) - iou(a.box_xyxy, item.box_xyxy))[0];
+      if (!best) continue;
+      open.delete(best);
+      takenBy.set(item, best);
+    }
+  }
+  return [
+    ...inOrder.flatMap((item): JudgedBox[] => {
+      const real = takenBy.get(item);
+      const verdict = !real ? 'false' : real.class === item.class ? 'right' : 'wrong_class';
+      if (!item.box_xyxy) return [];
+      return [
+        {
+          box: item.box_xyxy,
+          class: item.class,
+          classId: item.class_id,
+          verdict,
+          ...(real && verdict === 'wrong_class' && { actual: real.class }),
+        },
+      ];
+    }),
+    ...[...open].flatMap(({ box_xyxy: box, class: name, class_id: classId }): JudgedBox[] =>
+      box ? [{ box, class: name, classId, verdict: 'missed' }] : [],
+    ),
+  ];
+}
+
+/** Intersection over union. */
+function iou(a: Box | null | undefined, b: Box | null | undefined): number {
+  if (!a || !b) return 0;
+  const width = Math.min(a[2], b[2]) - Math.max(a[0], b[0]);
+  const height = Math.min(a[3], b[3]) - Math.max(a[1], b[1]);
+  if (width <= 0 || height <= 0) return 0;
+  const area = ([x1, y1, x2, y2]: Box) => (x2 - x1) * (y2 - y1);
+  return (width * height) / (area(a) + area(b) - width * height);
 }

@@ -1,7 +1,8 @@
 import type { TFunction } from 'i18next';
 
 import type { Schemas } from '../../api/client';
-import { numberText } from './history';
+import { metricText } from './history';
+import { metricWord } from './Metric';
 
 type Check = Schemas['CheckBody'];
 
@@ -16,7 +17,15 @@ const KINDS: Readonly<Record<string, string>> = {
   'enough images': 'enough_images',
   'not worse': 'not_worse',
   gain: 'gain',
+  'class drop': 'class_drop',
 };
+
+/** The gate names the class and the metric in its sentence alone. */
+const CLASS_DROP = /^(?<class>.+), the class that fares worst, loses (?:[\d.]+|nothing) of (?<metric>\w+); /s;
+
+/** Kinds that count, and kinds whose sentences have the unit. */
+const PLAIN = new Set(['enough_images']);
+const UNIT = new Set(['size', 'latency']);
 
 export interface Words {
   readonly text: string;
@@ -34,8 +43,22 @@ export function checkWords(t: TFunction, check: Check, language: string): Words 
   if (kind === undefined || !(isNumeric || (isPlain && check.passed))) {
     return { text: check.explanation, isEnglish: true };
   }
-  const show = (value: Check['found']) => (typeof value === 'number' ? numberText(value, language) : String(value));
-  const values = { metric, found: show(check.found), required: show(check.required) };
+  const drop = kind === 'class_drop' ? CLASS_DROP.exec(check.explanation)?.groups : undefined;
+  if (kind === 'class_drop' && !drop) return { text: check.explanation, isEnglish: true };
+  const digits = PLAIN.has(kind) ? 'num_' : (drop?.metric ?? metric);
+  const format = new Intl.NumberFormat(language, { maximumSignificantDigits: 3 });
+  const show = (value: Check['found'], isLimit: boolean) =>
+    typeof value !== 'number'
+      ? String(value)
+      : isLimit || UNIT.has(kind)
+        ? format.format(value)
+        : metricText(digits, kind === 'class_drop' ? Math.max(0, value) : value, language);
+  const values = {
+    metric: metricWord(t, drop?.metric ?? metric),
+    ...(drop && { class: drop.class }),
+    found: show(check.found, false),
+    required: show(check.required, kind !== 'not_worse'),
+  };
   return { text: t(`models.check.${kind}.${check.passed ? 'held' : 'failed'}`, values), isEnglish: false };
 }
 

@@ -27,9 +27,11 @@ interface AddPicturesProps {
 /** Where there is no picture yet: every way to bring one. */
 export function AddPictures({ onFiles, onPhoto, onSample }: AddPicturesProps) {
   const { t } = useTranslation();
+  // With fingers alone nothing is dropped or pasted.
+  const way = window.matchMedia('(hover: none) and (pointer: coarse)').matches ? 'touch' : 'drop';
   return (
     <div className={styles.add}>
-      <DropArea icon="image" title={t('try.drop_title')} text={t('try.drop_text')}>
+      <DropArea icon="image" title={t(`try.${way}_title`)} text={t(`try.${way}_text`)}>
         <Button kind="primary" icon="upload" onPress={onFiles}>
           {t('try.choose')}
         </Button>

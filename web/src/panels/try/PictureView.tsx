@@ -16,6 +16,7 @@ import { ClassificationCard } from './ClassificationCard';
 import { DetectionCard } from './DetectionCard';
 import styles from './PictureView.module.css';
 import { csvOf, jsonOf, predictionOf } from './results';
+import { formatBytes, limitOf } from './sizes';
 import type { Picture } from './store';
 import { useFound } from './useFound';
 import { useWhy, WhyButtons, WhyStrength } from './Why';
@@ -87,7 +88,8 @@ export function PictureView(props: PictureViewProps) {
                 isDisabled={!image.image}
                 onPress={() => {
                   if (!image.image) return;
-                  void pictureWithBoxes(image.image, image.size, boxes, showLabels).then((blob) =>
+                  const overlay = why.overlay && { source: why.overlay, opacity: why.strength };
+                  void pictureWithBoxes(image.image, image.size, boxes, showLabels, overlay).then((blob) =>
                     download(blob, `${name}-visionloop.png`),
                   );
                 }}
@@ -134,8 +136,10 @@ export function PictureView(props: PictureViewProps) {
 
 /** How the request stands, while there is something to say about it. */
 function Status({ picture, onCancel, onRetry, onRemove }: PictureViewProps) {
-  const { t } = useTranslation();
+  const { t, i18n } = useTranslation();
   const { status, problem, progress, file } = picture;
+  const limit = problem && limitOf(problem);
+  const size = (bytes: number) => formatBytes(bytes, i18n.language);
   const announcement =
     status === 'done'
       ? t('try.announce_done', { name: file.name })
@@ -149,18 +153,21 @@ function Status({ picture, onCancel, onRetry, onRemove }: PictureViewProps) {
       </p>
       {status === 'failed' && problem && (
         <ProblemMessage problem={problem}>
+          {limit && <p>{t('try.too_large', { size: size(file.size), limit: size(limit) })}</p>}
           <div className={styles.buttons}>
-            <Button small icon="retry" onPress={onRetry}>
-              {t('app.retry')}
-            </Button>
-            <Button small kind="quiet" icon="trash" onPress={onRemove}>
+            {problem.mayPass && (
+              <Button small icon="retry" onPress={onRetry}>
+                {t('app.retry')}
+              </Button>
+            )}
+            <Button small kind={problem.mayPass ? 'quiet' : 'plain'} icon="trash" onPress={onRemove}>
               {t('try.remove_this')}
             </Button>
           </div>
         </ProblemMessage>
       )}
       {(status === 'waiting' || status === 'sending' || status === 'working') && (
-        <Card title={file.name} aside={formatBytes(file.size)}>
+        <Card title={file.name} aside={size(file.size)}>
           <Progress label={t(`try.${status}`)} {...(status === 'sending' ? { value: progress } : {})} />
           <div className={styles.buttons}>
             <Button small icon="close" onPress={onCancel}>
@@ -190,6 +197,3 @@ function predictionSize(picture: Picture, answered: readonly string[]) {
   return (task === undefined ? null : predictionOf(picture, task))?.image ?? { width: 1, height: 1 };
 }
 
-function formatBytes(bytes: number): string {
-  return bytes < 1e6 ? `${Math.max(1, Math.round(bytes / 1e3))} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
-}

@@ -3,7 +3,7 @@ import { useTranslation } from 'react-i18next';
 
 import { useModels } from '../../api/client';
 import { ApiProblem } from '../../api/problem';
-import { Button, IconButton } from '../../components/Button';
+import { Button } from '../../components/Button';
 import { DropVeil } from '../../components/DropArea';
 import { EmptyState } from '../../components/EmptyState';
 import { PageHead } from '../../components/PageHead';
@@ -22,11 +22,13 @@ import styles from './TryPanel.module.css';
 
 const store = new TryStore(askService);
 const BOTH = 'both';
+/** What the service reads; the suffixes for systems that do not know the types. */
+const FORMATS = 'image/jpeg,image/png,image/webp,image/bmp,.jpg,.jpeg,.png,.webp,.bmp';
 
 /** Pictures in, what the models say of them out. */
 export default function TryPanel() {
   const { t } = useTranslation();
-  const { pictures, selected } = useSyncExternalStore(store.subscribe, store.get);
+  const { pictures, selected, removed } = useSyncExternalStore(store.subscribe, store.get);
   const models = useModels();
   const [choice, setChoice] = useState(() => readPreference('try.task') ?? BOTH);
   const [isPhotographing, setPhotographing] = useState(false);
@@ -41,6 +43,16 @@ export default function TryPanel() {
   useEffect(() => store.setTasks(asked ? asked.split(' ') : []), [asked]);
 
   const picture = pictures.find(({ id }) => id === selected);
+  const panel = useRef<HTMLDivElement>(null);
+  const shownBefore = useRef(selected);
+  useEffect(() => {
+    if (shownBefore.current === selected) return;
+    shownBefore.current = selected;
+    // What had the focus has gone with the picture, or with the samples; without this, Tab would begin at the page's top.
+    if (document.activeElement !== document.body) return;
+    const next = panel.current?.querySelector<HTMLElement>('[aria-pressed=true]') ?? panel.current?.querySelector('button');
+    next?.focus({ preventScroll: true });
+  }, [selected]);
   const shared = { onFiles: () => files.current?.click(), onPhoto: () => setPhotographing(true) };
   const problem = models.error instanceof ApiProblem ? models.error : null;
   return (
@@ -62,7 +74,7 @@ export default function TryPanel() {
       <input
         ref={files}
         type="file"
-        accept="image/*,.bmp"
+        accept={FORMATS}
         multiple
         hidden
         data-testid="files"
@@ -88,17 +100,39 @@ export default function TryPanel() {
       {models.data && deployed.length === 0 && (
         <EmptyState icon="layers" title={t('try.no_model_title')} text={t('try.no_model_text')} />
       )}
-      {deployed.length > 0 && !picture && <AddPictures {...shared} onSample={(file) => store.add([file])} />}
-      {picture && (
-        <div className={styles.work}>
+      <div ref={panel} className={styles.work}>
+        {removed.length > 0 && (
+          <div className={styles.removed} role="status">
+            <p>{t('try.removed', { count: removed.length })}</p>
+            <Button small icon="retry" onPress={() => store.restore()}>
+              {t('try.restore')}
+            </Button>
+          </div>
+        )}
+        {deployed.length > 0 && !picture && <AddPictures {...shared} onSample={(file) => store.add([file])} />}
+        {picture && (
           <div className={styles.bar}>
-            <PictureStrip pictures={pictures} selected={selected} onSelect={(id) => store.select(id)} />
+            <PictureStrip
+              pictures={pictures}
+              selected={selected}
+              onSelect={(id) => store.select(id)}
+              onStep={(by) => store.step(by)}
+              onRemove={(id) => store.remove(id)}
+            />
             <div className={styles.add}>
-              <IconButton kind="plain" icon="upload" label={t('try.add')} onPress={shared.onFiles} />
-              <IconButton kind="plain" icon="camera" label={t('try.photo')} onPress={shared.onPhoto} />
-              <IconButton icon="trash" label={t('try.clear')} onPress={() => store.clear()} />
+              <Button small icon="upload" aria-label={t('try.add')} onPress={shared.onFiles}>
+                {t('try.add')}
+              </Button>
+              <Button small icon="camera" aria-label={t('try.photo')} onPress={shared.onPhoto}>
+                {t('try.photo')}
+              </Button>
+              <Button small kind="quiet" icon="trash" aria-label={t('try.clear')} onPress={() => store.clear()}>
+                {t('try.clear')}
+              </Button>
             </div>
           </div>
+        )}
+        {picture && (
           <PictureView
             picture={picture}
             tasks={tasks}
@@ -107,8 +141,8 @@ export default function TryPanel() {
             onRetry={() => store.retry(picture.id)}
             onRemove={() => store.remove(picture.id)}
           />
-        </div>
-      )}
+        )}
+      </div>
       {isPhotographing && (
         <CameraDialog
           onClose={() => setPhotographing(false)}

@@ -1,10 +1,10 @@
 import type { Prediction, Schemas } from '../../api/client';
-import { toCsv } from '../../lib/download';
+import { BOX_COLUMNS, toCsv } from '../../lib/download';
 import type { Picture } from './store';
 
 export type Found = Schemas['Box'];
 
-const HEADER = ['file', 'task', 'model', 'version', 'class', 'score', 'x1', 'y1', 'x2', 'y2'];
+const HEADER = ['image', 'task', 'model', 'version', 'class', 'score', ...BOX_COLUMNS];
 
 /** What a task says of a picture: one prediction, since one picture was sent. */
 export function predictionOf(picture: Picture, task: string): Prediction | null {

@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { TaskAnswer } from '../../api/client';
 import { ApiProblem } from '../../api/problem';
 import { csvOf, jsonOf } from './results';
+import { formatBytes, limitOf } from './sizes';
 import { TryStore, type Answers, type Ask } from './store';
 
 const file = (name = 'a.png') => new File(['x'], name, { type: 'image/png' });
@@ -93,12 +94,53 @@ describe('the pictures of a visit', () => {
     store.add([file('a'), file('b'), file('c')]);
     store.remove(1);
     expect(calls[0]?.signal.aborted).toBe(true);
-    expect(revoked).toHaveBeenCalledWith('blob:1');
     expect(store.get().selected).toBe(2);
     store.clear();
+    expect(revoked).toHaveBeenCalledWith('blob:1');
     await settled();
-    expect(store.get()).toEqual({ pictures: [], selected: null });
+    expect(store.get()).toMatchObject({ pictures: [], selected: null });
+    store.add([file('d')]);
+    expect(store.get().removed).toEqual([]);
     expect(revoked).toHaveBeenCalledTimes(3);
+  });
+
+  it('come back to where they were, and go on', async () => {
+    const { ask, calls } = slowService();
+    const store = new TryStore(ask);
+    store.setTasks(['detection']);
+    store.add([file('a'), file('b'), file('c')]);
+    calls[0]?.resolve({ detection: answer });
+    await settled();
+    store.remove(2);
+    await settled();
+    expect(store.get().removed).toHaveLength(1);
+    store.restore();
+    expect(store.get()).toMatchObject({ selected: 2, removed: [] });
+    expect(store.get().pictures.map(({ id }) => id)).toEqual([1, 2, 3]);
+    calls.at(-1)?.resolve({ detection: answer });
+    await settled();
+    expect(store.get().pictures[1]?.status).toBe('done');
+    store.clear();
+    store.restore();
+    expect(store.get().pictures.map(({ status }) => status)).toEqual(['done', 'done', expect.any(String)]);
+    expect(revoked).not.toHaveBeenCalled();
+    store.step(-1);
+    expect(store.get().selected).toBe(1);
+    store.step(1);
+    expect(store.get().selected).toBe(2);
+  });
+
+  it('too large: both sizes are known, in the language', () => {
+    const facts = { where: '', expected: 'at most 10 MB per image (1 MB is 10**6 bytes)', action: '' };
+    expect(limitOf(new ApiProblem('image_too_many_bytes', 413, '', facts))).toBe(10e6);
+    expect(limitOf(new ApiProblem('image_empty', 400, '', facts))).toBeNull();
+    expect(formatBytes(12_340_000, 'de')).toBe('12,3 MB');
+    expect(formatBytes(12, 'en')).toBe('1 kB');
+  });
+
+  it('refused for what they are: sending them again is of no use', () => {
+    const passes = [0, 400, 413, 415, 422, 429, 503].filter((status) => new ApiProblem('x', status, '').mayPass);
+    expect(passes).toEqual([0, 429, 503]);
   });
 
   it('are saved with the boxes that are shown', () => {
@@ -113,7 +155,7 @@ describe('the pictures of a visit', () => {
     } as const;
     const box = { class: 'cat', class_id: 0, score: 0.5, box_xyxy: [1, 2, 3, 4] as const } as never;
     expect(csvOf(picture, [box])).toBe(
-      'file,task,model,version,class,score,x1,y1,x2,y2\r\na.png,detection,finder,3,cat,0.5,1,2,3,4\r\n',
+      'image,task,model,version,class,score,x_min,y_min,x_max,y_max\r\na.png,detection,finder,3,cat,0.5,1,2,3,4\r\n',
     );
     expect(JSON.parse(jsonOf(picture, [box]))).toMatchObject({
       results: { detection: { predictions: [{ detections: [{ class: 'cat' }] }] } },

@@ -27,13 +27,17 @@ export type Ask = (
 export interface TryState {
   readonly pictures: readonly Picture[];
   readonly selected: number | null;
+  /** What was removed last, and can come back until something else is added or removed. */
+  readonly removed: readonly Picture[];
 }
 
 const PARALLEL = 2;
 
 /** The pictures of this visit and what is known of them; outside of React, so that other panels' visits keep it. */
 export class TryStore {
-  private state: TryState = { pictures: [], selected: null };
+  private state: TryState = { pictures: [], selected: null, removed: [] };
+  /** As the pictures stood before the last removal. */
+  private order: readonly number[] = [];
   private readonly listeners = new Set<() => void>();
   private readonly running = new Map<number, AbortController>();
   private lastId = 0;
@@ -73,12 +77,20 @@ export class TryStore {
         answers: {},
       }),
     );
-    this.set({ pictures: [...this.state.pictures, ...added], selected: added[0]?.id ?? null });
+    this.forget();
+    this.set({ pictures: [...this.state.pictures, ...added], selected: added[0]?.id ?? null, removed: [] });
     this.work();
   }
 
   select(id: number) {
     this.set({ ...this.state, selected: id });
+  }
+
+  /** Show the picture so many places further, if there is one. */
+  step(by: number) {
+    const { pictures, selected } = this.state;
+    const next = pictures[pictures.findIndex(({ id }) => id === selected) + by];
+    if (next) this.select(next.id);
   }
 
   cancel(id: number) {
@@ -96,19 +108,37 @@ export class TryStore {
     const index = this.state.pictures.findIndex((picture) => picture.id === id);
     const picture = this.state.pictures[index];
     if (!picture) return;
-    this.running.get(id)?.abort();
-    URL.revokeObjectURL(picture.url);
     const pictures = this.state.pictures.filter((other) => other.id !== id);
     const neighbour = pictures[Math.min(index, pictures.length - 1)]?.id ?? null;
-    this.set({ pictures, selected: this.state.selected === id ? neighbour : this.state.selected });
+    this.take([picture], { pictures, selected: this.state.selected === id ? neighbour : this.state.selected });
   }
 
   clear() {
-    for (const { id, url } of this.state.pictures) {
-      this.running.get(id)?.abort();
-      URL.revokeObjectURL(url);
-    }
-    this.set({ pictures: [], selected: null });
+    this.take(this.state.pictures, { pictures: [], selected: null });
+  }
+
+  /** Bring back what was removed last, where it was. */
+  restore() {
+    const { pictures, removed } = this.state;
+    const back = removed.map((picture): Picture => {
+      const isUnderWay = picture.status === 'sending' || picture.status === 'working';
+      return isUnderWay ? { ...picture, status: 'waiting', progress: 0 } : picture;
+    });
+    const place = new Map(this.order.map((id, index) => [id, index]));
+    const all = [...pictures, ...back].sort((a, b) => (place.get(a.id) ?? a.id) - (place.get(b.id) ?? b.id));
+    this.set({ pictures: all, selected: back[0]?.id ?? this.state.selected, removed: [] });
+    this.work();
+  }
+
+  private take(removed: readonly Picture[], left: Omit<TryState, 'removed'>) {
+    this.forget();
+    this.order = this.state.pictures.map(({ id }) => id);
+    for (const { id } of removed) this.running.get(id)?.abort();
+    this.set({ ...left, removed });
+  }
+
+  private forget() {
+    for (const { url } of this.state.removed) URL.revokeObjectURL(url);
   }
 
   private work() {

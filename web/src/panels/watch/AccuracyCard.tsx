@@ -1,10 +1,11 @@
 import { useTranslation } from 'react-i18next';
 
 import { ChartCard } from './ChartCard';
-import { Legend, TimeIntervals, type TimeAxis } from './charts';
+import { Legend, TimeIntervals } from './charts';
 import { useFormats } from './format';
 import { accuracyRows, bounds, type AccuracyRow, type Mark } from './rows';
 import { useChartMarks } from './Traffic';
+import { newestFirst, type TimeAxis } from './time';
 import styles from './Watch.module.css';
 import type { DriftReport, Summary } from './watch';
 
@@ -46,7 +47,13 @@ export function AccuracyCard({ summary, report, axis, marks }: AccuracyProps) {
       empty={series.length === 0 ? t(withdrawn ? 'watch.accuracy.empty_withdrawn' : 'watch.accuracy.empty') : null}
       table={{
         columns: [t('watch.time'), t('watch.accuracy.feedback'), t('watch.accuracy.estimate')],
-        rows: rows.map((row) => [axis.span(row.start), text(row, 'feedback') ?? '–', text(row, 'estimate') ?? '–']),
+        isOverTime: true,
+        rows: newestFirst(
+          rows,
+          (row) => text(row, 'feedback') === null && text(row, 'estimate') === null,
+          axis,
+          (row) => [text(row, 'feedback') ?? '–', text(row, 'estimate') ?? '–'],
+        ),
       }}
       foot={
         <>
@@ -54,11 +61,17 @@ export function AccuracyCard({ summary, report, axis, marks }: AccuracyProps) {
           {whole && (
             <p className={styles.note}>
               {t(`watch.accuracy.basis.${whole.basis}`, {
+                count: whole.judged,
                 drawn: format.count(whole.drawn),
                 judged: format.count(whole.judged),
                 raw: format.percent(whole.uncorrected),
               })}
               {whole.disputed > 0 && ` ${t('watch.accuracy.disputed', { count: whole.disputed })}`}
+            </p>
+          )}
+          {summary.held_back > 0 && (
+            <p className={styles.note}>
+              {t('watch.accuracy.held', { count: summary.held_back, number: format.count(summary.held_back) })}
             </p>
           )}
           {withdrawn && <p className={styles.warning}>{t('watch.accuracy.withdrawn_why')}</p>}

@@ -4,6 +4,7 @@ import { Card } from '../../components/Card';
 import { Icon } from '../../components/Icon';
 import { Nothing } from './ChartCard';
 import { useFormats } from './format';
+import { isWatched } from './rows';
 import { Tag, type Tone } from './Tag';
 import styles from './Watch.module.css';
 import type { Alert } from './watch';
@@ -11,10 +12,12 @@ import type { Alert } from './watch';
 interface AlertsProps {
   alerts: readonly Alert[];
   watchedAt: string | null;
+  /** When the service was asked, in milliseconds. */
+  askedAt: number;
 }
 
 /** What is wrong now, and what was. */
-export function Alerts({ alerts, watchedAt }: AlertsProps) {
+export function Alerts({ alerts, watchedAt, askedAt }: AlertsProps) {
   const { t } = useTranslation();
   const format = useFormats();
   const open = alerts.filter(({ phase }) => phase !== 'resolved');
@@ -24,8 +27,10 @@ export function Alerts({ alerts, watchedAt }: AlertsProps) {
       <Card title={t('watch.alerts.title')} aside={watchedAt && t('watch.alerts.watched', { when: format.moment(watchedAt) })}>
         {watchedAt === null ? (
           <Nothing text={t('watch.alerts.unwatched')} />
-        ) : (
+        ) : isWatched(watchedAt, askedAt) ? (
           open.length === 0 && <Nothing icon="check" text={t('watch.alerts.none')} />
+        ) : (
+          <Nothing icon="alert" text={t('watch.alerts.stopped', { when: format.moment(watchedAt) })} />
         )}
         <AlertList alerts={open} />
         {resolved.length > 0 && (

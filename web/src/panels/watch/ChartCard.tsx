@@ -9,6 +9,8 @@ import styles from './Watch.module.css';
 export interface TableData {
   readonly columns: readonly string[];
   readonly rows: readonly (readonly string[])[];
+  /** The first column is of times, which stay in one line. */
+  readonly isOverTime?: boolean;
 }
 
 interface ChartCardProps {
@@ -58,11 +60,11 @@ export function Nothing({ text, icon = 'info' }: { text: string; icon?: IconName
   );
 }
 
-export function DataTable({ title, columns, rows }: TableData & { title: string }) {
+export function DataTable({ title, columns, rows, isOverTime = false }: TableData & { title: string }) {
   return (
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- wider and higher than its place: keys have to scroll it
     <div className={styles.scroll} tabIndex={0} role="group" aria-label={title}>
-      <table className={styles.table}>
+      <table className={styles.table} data-time={isOverTime || undefined}>
         <thead>
           <tr>
             {columns.map((name) => (

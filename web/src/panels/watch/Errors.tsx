@@ -1,8 +1,9 @@
 import { useTranslation } from 'react-i18next';
 
 import { ChartCard, Nothing } from './ChartCard';
-import { Legend, TimeBars, type ChartMark, type TimeAxis } from './charts';
+import { Legend, TimeBars, type ChartMark } from './charts';
 import { useFormats } from './format';
+import { newestFirst, type TimeAxis } from './time';
 import styles from './Watch.module.css';
 import type { EndingsBucket, Endings, ServiceCounts } from './watch';
 
@@ -37,8 +38,8 @@ export function Errors({ endings, service, axis, marks }: ErrorsProps) {
       empty={requests === 0 ? t('watch.errors.empty') : null}
       table={{
         columns: [t('watch.time'), t('watch.errors.requests'), ...series.map(({ name }) => name)],
-        rows: buckets.map((row) => [
-          axis.span(row.start),
+        isOverTime: true,
+        rows: newestFirst(buckets, (row) => row.requests === 0, axis, (row) => [
           format.count(row.requests),
           ...SERIES.map((key) => textOf(row, key) ?? '–'),
         ]),

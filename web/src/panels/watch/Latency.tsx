@@ -1,10 +1,11 @@
 import { useTranslation } from 'react-i18next';
 
 import { ChartCard, DataTable } from './ChartCard';
-import { Legend, TimeLines, type TimeAxis } from './charts';
+import { Legend, TimeLines } from './charts';
 import { useFormats } from './format';
 import type { Mark } from './rows';
 import { useChartMarks } from './Traffic';
+import { newestFirst, type TimeAxis } from './time';
 import styles from './Watch.module.css';
 import type { Bucket, ServiceCounts, Summary } from './watch';
 
@@ -39,7 +40,10 @@ export function Latency({ summary, service, axis, marks }: LatencyProps) {
       empty={summary.latency_ms === null ? t('watch.traffic.empty') : null}
       table={{
         columns: [t('watch.time'), ...series.map(({ name }) => name)],
-        rows: summary.buckets.map((row) => [axis.span(row.start), ...PERCENTS.map((key) => text(row, key) ?? '–')]),
+        isOverTime: true,
+        rows: newestFirst(summary.buckets, (row) => row.latency_ms === null, axis, (row) =>
+          PERCENTS.map((key) => text(row, key) ?? '–'),
+        ),
       }}
       foot={
         <>

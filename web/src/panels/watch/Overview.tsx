@@ -3,51 +3,68 @@ import { useTranslation } from 'react-i18next';
 
 import { Icon, type IconName } from '../../components/Icon';
 import { useFormats } from './format';
-import { bounds } from './rows';
+import { bounds, isWatched } from './rows';
 import type { Tone } from './Tag';
 import styles from './Watch.module.css';
 import type { Alert, DriftReport, Summary } from './watch';
 
+/** With fewer judged answers, their share says next to nothing. */
+const LEAST_JUDGED = 10;
+
 interface OverviewProps {
-  summary: Summary;
+  /** Null while that of another range is counted. */
+  summary: Summary | null;
   /** Undefined until it is known; null where there was no check. */
   drift: DriftReport | null | undefined;
+  /** When alerts were asked for, in milliseconds. */
+  askedAt: number;
   /** Undefined until they are known; null where they may not be seen. */
-  alerts: readonly Alert[] | null | undefined;
+  alerts: { readonly alerts: readonly Alert[]; readonly watched_at: string | null } | null | undefined;
 }
 
 /** How it stands, in six numbers; each leads to its evidence. */
-export function Overview({ summary, drift, alerts }: OverviewProps) {
+export function Overview({ summary, drift, alerts, askedAt }: OverviewProps) {
   const { t } = useTranslation();
   const format = useFormats();
-  const { accuracy, latency_ms: latency } = summary;
+  const { accuracy = null, latency_ms: latency = null } = summary ?? {};
+  const isKnown = accuracy !== null && accuracy.value !== null && accuracy.judged >= LEAST_JUDGED;
   const estimate = drift ? bounds(drift.accuracy) : null;
   const interval = (lower: number, upper: number) =>
     t('watch.interval', { lower: format.percent(lower), upper: format.percent(upper) });
-  const firing = (alerts ?? []).filter(({ phase }) => phase === 'firing');
+  const isOn = isWatched(alerts?.watched_at ?? null, askedAt);
+  const firing = (alerts?.alerts ?? []).filter(({ phase }) => phase === 'firing');
   const critical = firing.some(({ severity }) => severity === 'critical');
   return (
     <ul className={styles.tiles} aria-label={t('watch.overview')}>
-      <Tile href="#watch-traffic" icon="image" name={t('watch.tiles.answers')} value={format.short(summary.answers)}>
-        {t('watch.tiles.answers_note', { range: t(`watch.range_note.${summary.range}`) })}
+      <Tile
+        href="#watch-traffic"
+        icon="image"
+        name={t('watch.tiles.answers')}
+        value={summary ? format.short(summary.answers) : '…'}
+      >
+        {summary && t('watch.tiles.answers_note', { range: t(`watch.range_note.${summary.range}`) })}
       </Tile>
       <Tile
         href="#watch-latency"
         icon="pulse"
         name={t('watch.tiles.latency')}
-        value={latency ? format.milliseconds(latency.p95) : '–'}
+        value={latency ? format.milliseconds(latency.p95) : summary ? '–' : '…'}
       >
-        {latency ? t('watch.tiles.latency_note', { p50: format.milliseconds(latency.p50) }) : t('watch.tiles.nothing')}
+        {latency
+          ? t('watch.tiles.latency_note', { p50: format.milliseconds(latency.p50) })
+          : summary && t('watch.tiles.nothing')}
       </Tile>
       <Tile
         href="#watch-accuracy"
         icon="check"
         name={t('watch.tiles.accuracy')}
-        value={accuracy && accuracy.value !== null ? format.percent(accuracy.value) : '–'}
+        value={isKnown ? format.percent(accuracy.value ?? 0) : summary ? '–' : '…'}
       >
         {accuracy
-          ? `${interval(accuracy.lower, accuracy.upper)}, ${t('watch.accuracy.judged', { count: accuracy.judged })}`
-          : t('watch.tiles.unjudged')}
+          ? isKnown
+            ? `${interval(accuracy.lower, accuracy.upper)}, ${t('watch.accuracy.judged', { count: accuracy.judged })}`
+            : t('watch.tiles.too_few', { count: accuracy.judged })
+          : summary && t('watch.tiles.unjudged')}
       </Tile>
       <Tile
         href="#watch-accuracy"
@@ -71,14 +88,16 @@ export function Overview({ summary, drift, alerts }: OverviewProps) {
         href="#watch-alerts"
         icon="alert"
         name={t('watch.tiles.alerts')}
-        value={alerts ? format.count(firing.length) : '–'}
-        tone={firing.length ? (critical ? 'bad' : 'warning') : undefined}
+        value={alerts && isOn ? format.count(firing.length) : '–'}
+        tone={firing.length && isOn ? (critical ? 'bad' : 'warning') : undefined}
       >
         {alerts === null
           ? t('watch.tiles.no_right')
-          : firing.length
-            ? firing.map(({ rule }) => t(`watch.rules.${rule}.name`, { defaultValue: rule })).join(', ')
-            : t('watch.tiles.quiet')}
+          : alerts && !isOn
+            ? t('watch.tiles.unwatched')
+            : firing.length
+              ? firing.map(({ rule }) => t(`watch.rules.${rule}.name`, { defaultValue: rule })).join(', ')
+              : t('watch.tiles.quiet')}
       </Tile>
     </ul>
   );

@@ -1,9 +1,11 @@
 import { useTranslation } from 'react-i18next';
 
+import { areaColor } from '../../lib/colors';
 import { ChartCard } from './ChartCard';
-import { Legend, TimeBars, seriesColor, type ChartMark, type TimeAxis } from './charts';
+import { Legend, TimeBars, seriesColor, type ChartMark } from './charts';
 import { useFormats } from './format';
 import { classRows, NOTHING, OTHERS, sorted, versionRows, type Mark, type SharesRow } from './rows';
+import { newestFirst, type TimeAxis } from './time';
 import styles from './Watch.module.css';
 import type { Summary } from './watch';
 
@@ -22,6 +24,8 @@ export function useChartMarks(marks: readonly Mark[]): ChartMark[] {
     tone: change.action === 'promote' ? 'good' : 'bad',
   }));
 }
+
+const isEmpty = ({ total }: SharesRow) => total === 0;
 
 /** How much was answered, by which version. */
 export function Traffic({ summary, axis, marks }: OverTimeProps) {
@@ -42,7 +46,11 @@ export function Traffic({ summary, axis, marks }: OverTimeProps) {
       empty={summary.answers === 0 ? t('watch.traffic.empty') : null}
       table={{
         columns: [t('watch.time'), t('watch.traffic.all'), ...series.map(({ name }) => name)],
-        rows: rows.map((row) => [axis.span(row.start), format.count(row.total), ...series.map(({ key }) => format.count(count(row, key)))]),
+        isOverTime: true,
+        rows: newestFirst(rows, isEmpty, axis, (row) => [
+          format.count(row.total),
+          ...series.map(({ key }) => format.count(count(row, key))),
+        ]),
       }}
       foot={
         <>
@@ -82,15 +90,15 @@ function Changes({ marks }: { marks: readonly Mark[] }) {
 }
 
 /** Which classes were answered. */
-export function ClassMix({ summary, axis }: Omit<OverTimeProps, 'marks'>) {
+export function ClassMix({ summary, axis, idOf }: Omit<OverTimeProps, 'marks'> & { idOf: (name: string) => number }) {
   const { t } = useTranslation();
   const format = useFormats();
   const { names, rows } = classRows(summary);
   const own: Readonly<Record<string, string>> = { [OTHERS]: t('watch.classes.others'), [NOTHING]: t('watch.classes.nothing') };
-  const series = names.map((key, index) => ({
+  const series = names.map((key) => ({
     key,
     name: own[key] ?? key,
-    color: key === OTHERS ? 'var(--series-other)' : key === NOTHING ? 'var(--series-none)' : seriesColor(index),
+    color: key === OTHERS ? 'var(--series-other)' : key === NOTHING ? 'var(--series-none)' : areaColor(idOf(key)),
   }));
   const text = (row: SharesRow, key: string) => {
     const count = row.counts[key] ?? 0;
@@ -103,7 +111,8 @@ export function ClassMix({ summary, axis }: Omit<OverTimeProps, 'marks'>) {
       empty={summary.answers === 0 ? t('watch.traffic.empty') : null}
       table={{
         columns: [t('watch.time'), ...series.map(({ name }) => name)],
-        rows: rows.map((row) => [axis.span(row.start), ...series.map(({ key }) => text(row, key) ?? '–')]),
+        isOverTime: true,
+        rows: newestFirst(rows, isEmpty, axis, (row) => series.map(({ key }) => text(row, key) ?? '–')),
       }}
       foot={<Legend series={series} />}
     >

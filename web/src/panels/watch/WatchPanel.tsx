@@ -2,7 +2,7 @@ import type { UseQueryResult } from '@tanstack/react-query';
 import { useState, type ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 
-import { useModels } from '../../api/client';
+import { useModels, type Model } from '../../api/client';
 import { ApiProblem } from '../../api/problem';
 import { Button, IconButton } from '../../components/Button';
 import { Card } from '../../components/Card';
@@ -15,17 +15,20 @@ import { AccuracyCard } from './AccuracyCard';
 import { Alerts } from './Alerts';
 import { Nothing } from './ChartCard';
 import { ComparisonCard } from './ComparisonCard';
-import type { ChartMark, TimeAxis } from './charts';
+import type { ChartMark } from './charts';
 import { Confidence } from './Confidence';
 import { Drift } from './Drift';
 import { Errors } from './Errors';
 import { useFormats, type Formats } from './format';
 import { Latency } from './Latency';
 import { Overview } from './Overview';
-import { marks as marksOf } from './rows';
+import { classIds, marks as marksOf } from './rows';
 import { ClassMix, Traffic, useChartMarks } from './Traffic';
+import { roundTicks, type TimeAxis } from './time';
 import styles from './Watch.module.css';
 import { RANGES, useAlerts, useChanges, useComparison, useDrift, useEndings, useService, useSummary, type Range, type Summary } from './watch';
+
+const NO_MODELS: readonly Model[] = [];
 
 /** How the service fared: traffic, answers, accuracy, drift, alerts, versions. */
 export default function WatchPanel() {
@@ -64,12 +67,13 @@ export default function WatchPanel() {
       {models.data && task === '' && (
         <EmptyState icon="pulse" title={t('watch.none_title')} text={t('watch.none_text')} />
       )}
-      {task !== '' && <Board key={task} task={task} range={range} />}
+      {task !== '' && <Board key={task} task={task} range={range} models={models.data?.models ?? NO_MODELS} />}
     </>
   );
 }
 
-function Board({ task, range }: { task: string; range: Range }) {
+function Board({ task, range, models }: { task: string; range: Range; models: readonly Model[] }) {
+  const { t } = useTranslation();
   const format = useFormats();
   const [pair, setPair] = useState<readonly [string, string] | null>(null);
   const summary = useSummary(task, range);
@@ -85,21 +89,37 @@ function Board({ task, range }: { task: string; range: Range }) {
     <div className={styles.panel} aria-busy={summary.isPlaceholderData}>
       {data && (
         <>
-          <Freshness summary={data} isFetching={summary.isFetching} onRefresh={() => void summary.refetch()} />
+          {summary.isPlaceholderData ? (
+            <p className={styles.fresh} role="status">
+              <span className={styles.note}>{t(`watch.counting.${range === 'month' ? 'month' : 'other'}`)}</span>
+            </p>
+          ) : (
+            <Freshness summary={data} isFetching={summary.isFetching} onRefresh={() => void summary.refetch()} />
+          )}
           <Overview
-            summary={data}
+            summary={summary.isPlaceholderData ? null : data}
             drift={drift.data && report}
-            alerts={isForbidden(alerts.error) ? null : alerts.data?.alerts}
+            alerts={isForbidden(alerts.error) ? null : alerts.data}
+            askedAt={alerts.dataUpdatedAt}
           />
         </>
       )}
       <Asked query={alerts} titleKey="watch.alerts.title">
-        {({ alerts: found, watched_at }) => <Alerts alerts={found} watchedAt={watched_at} />}
+        {({ alerts: found, watched_at }) => <Alerts alerts={found} watchedAt={watched_at} askedAt={alerts.dataUpdatedAt} />}
       </Asked>
       {summary.error && <Trouble error={summary.error} onRetry={() => void summary.refetch()} />}
-      {!data && !summary.error && <Skeleton height={480} />}
+      {!data && !summary.error && (
+        <>
+          {range === 'month' && (
+            <p role="status" className={styles.note}>
+              {t('watch.counting.month')}
+            </p>
+          )}
+          <Skeleton height={480} />
+        </>
+      )}
       {data && (
-        <Charts summary={data} report={report} service={service.data ?? null} changes={changes.data}>
+        <Charts summary={data} report={report} service={service.data ?? null} changes={changes.data} models={models}>
           {(marks) => (
             <Asked query={endings} titleKey="watch.errors.title">
               {(found) => (
@@ -124,10 +144,11 @@ interface ChartsProps {
   report: Parameters<typeof AccuracyCard>[0]['report'];
   service: Parameters<typeof Latency>[0]['service'];
   changes: Parameters<typeof marksOf>[1] | undefined;
+  models: readonly Model[];
   children: (marks: readonly ChartMark[]) => ReactNode;
 }
 
-function Charts({ summary, report, service, changes, children }: ChartsProps) {
+function Charts({ summary, report, service, changes, models, children }: ChartsProps) {
   const format = useFormats();
   const axis = axisOf(format, summary);
   const marks = changes ? marksOf(summary, changes, summary.task) : [];
@@ -137,7 +158,7 @@ function Charts({ summary, report, service, changes, children }: ChartsProps) {
       <Traffic summary={summary} axis={axis} marks={marks} />
       <Latency summary={summary} service={service} axis={axis} marks={marks} />
       <AccuracyCard summary={summary} report={report} axis={axis} marks={marks} />
-      <ClassMix summary={summary} axis={axis} />
+      <ClassMix summary={summary} axis={axis} idOf={classIds(models, summary.task)} />
       <Confidence summary={summary} />
       {children(chartMarks)}
     </div>
@@ -146,7 +167,11 @@ function Charts({ summary, report, service, changes, children }: ChartsProps) {
 
 /** Of what comes in buckets of time. */
 function axisOf(format: Formats, { range, bucket_s }: { range: Range; bucket_s: number }): TimeAxis {
-  return { tick: format.tick(range), span: (start) => format.span(start, bucket_s) };
+  return {
+    tick: format.tick(range),
+    span: (start, last = start) => format.span(start, (Date.parse(last) - Date.parse(start)) / 1000 + bucket_s),
+    ticks: (starts) => roundTicks(starts, range),
+  };
 }
 
 function Freshness({ summary, isFetching, onRefresh }: { summary: Summary; isFetching: boolean; onRefresh: () => void }) {

@@ -14,6 +14,7 @@ import {
   YAxis,
 } from 'recharts';
 
+import type { TimeAxis } from './time';
 import styles from './Watch.module.css';
 
 const HEIGHT = 232;
@@ -26,12 +27,6 @@ export interface Series {
   readonly name: string;
   readonly color: string;
   readonly dash?: string;
-}
-
-export interface TimeAxis {
-  readonly tick: (start: string) => string;
-  /** A bucket's whole span, in words. */
-  readonly span: (start: string) => string;
 }
 
 export interface ChartMark {
@@ -65,7 +60,7 @@ export function TimeBars<Row extends { readonly start: string }>(props: TimeChar
         accessibilityLayer
       >
         {grid()}
-        {xAxis(axis)}
+        {xAxis(axis, rows)}
         {yAxis(yTick, shares ? [0, 1] : [0, 'auto'])}
         {tooltip(props)}
         {series.map(({ key, color }) => (
@@ -90,7 +85,7 @@ export function TimeLines<Row extends { readonly start: string }>(props: TimeCha
     <Frame>
       <LineChart data={[...rows]} margin={MARGIN} title={title} accessibilityLayer>
         {grid()}
-        {xAxis(axis, 8)}
+        {xAxis(axis, rows, 8)}
         {yAxis(yTick, [0, 'auto'])}
         {tooltip(props)}
         {marks.map(mark)}
@@ -124,7 +119,7 @@ export function TimeIntervals<Row extends { readonly start: string }>(props: Int
     <Frame>
       <ComposedChart data={[...rows]} margin={MARGIN} title={title} accessibilityLayer>
         {grid()}
-        {xAxis(axis, 8)}
+        {xAxis(axis, rows, 8)}
         {yAxis(yTick, domain)}
         {tooltip(props)}
         {marks.map(mark)}
@@ -174,11 +169,12 @@ function grid() {
   return <CartesianGrid vertical={false} stroke="var(--border)" />;
 }
 
-function xAxis({ tick }: TimeAxis, inset = 0) {
+function xAxis({ tick, ticks }: TimeAxis, rows: readonly { readonly start: string }[], inset = 0) {
   return (
     <XAxis
       dataKey="start"
       tickFormatter={tick}
+      ticks={ticks(rows.map(({ start }) => start))}
       tick={TICK}
       tickLine={false}
       axisLine={{ stroke: 'var(--border-strong)' }}

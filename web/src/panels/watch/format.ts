@@ -5,7 +5,7 @@ import type { Range } from './watch';
 const TICKS: Readonly<Record<Range, Intl.DateTimeFormatOptions>> = {
   hour: { hour: '2-digit', minute: '2-digit' },
   day: { hour: '2-digit', minute: '2-digit' },
-  week: { weekday: 'short', hour: '2-digit' },
+  week: { weekday: 'short', day: 'numeric' },
   month: { month: 'short', day: 'numeric' },
 };
 
@@ -15,7 +15,7 @@ export function formats(language: string) {
   const clock = new Intl.DateTimeFormat(language, { timeStyle: 'medium' });
   const whole = new Intl.NumberFormat(language, { maximumFractionDigits: 0 });
   const short = new Intl.NumberFormat(language, { notation: 'compact', maximumFractionDigits: 1 });
-  const percents = new Intl.NumberFormat(language, { style: 'percent', maximumFractionDigits: 1 });
+  const percents = new Intl.NumberFormat(language, { style: 'percent', minimumFractionDigits: 1, maximumFractionDigits: 1 });
   const rough = new Intl.NumberFormat(language, { style: 'percent', maximumFractionDigits: 0 });
   const small = new Intl.NumberFormat(language, { maximumSignificantDigits: 3 });
   const points = new Intl.NumberFormat(language, { maximumFractionDigits: 1, signDisplay: 'exceptZero' });

@@ -1,3 +1,4 @@
+import type { Model } from '../../api/client';
 import type { Accuracy, Bucket, ChampionChange, DriftReport, DriftTest, Estimate, History, Summary } from './watch';
 
 /** Series beside the named ones; names of classes and versions cannot begin so. */
@@ -99,4 +100,25 @@ export function groupTests(tests: readonly DriftTest[]) {
 export function shares(counts: readonly number[]): number[] {
   const total = counts.reduce((sum, count) => sum + count, 0);
   return counts.map((count) => (total ? count / total : 0));
+}
+
+/** After so long without a look at the rules nobody watches any more; they are looked at every half minute by default. */
+const WATCHED_FOR_MS = 15 * 60_000;
+
+/** Whether alerts are looked at these days. */
+export function isWatched(watchedAt: string | null, now: number): boolean {
+  return watchedAt !== null && now - Date.parse(watchedAt) < WATCHED_FOR_MS;
+}
+
+/** The id of each class of a task: its place among the champion's classes, as everywhere on the page. */
+export function classIds(models: readonly Model[], task: string): (name: string) => number {
+  const ofTask = models.filter((model) => model.task === task);
+  const names = (ofTask.find(({ role }) => role === 'champion') ?? ofTask[0])?.classes ?? [];
+  const ids = new Map(names.map((name, id) => [name, id]));
+  // What an earlier version knew comes after what is known now.
+  return (name) => {
+    const found = ids.get(name) ?? ids.size;
+    ids.set(name, found);
+    return found;
+  };
 }

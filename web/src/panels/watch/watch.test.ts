@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 
+import type { Model } from '../../api/client';
 import { formats } from './format';
-import { accuracyRows, bounds, classRows, groupTests, marks, NOTHING, OTHERS, shares, sorted, versionRows } from './rows';
+import { accuracyRows, bounds, classIds, classRows, groupTests, isWatched, marks, NOTHING, OTHERS, shares, sorted, versionRows } from './rows';
+import { newestFirst, roundTicks } from './time';
 import type { Bucket, DriftReport, DriftTest, Estimate, History, Summary } from './watch';
 
 const bucket = (start: string, more: Partial<Bucket> = {}): Bucket =>
@@ -92,4 +94,46 @@ it('numbers are as exact as they have to be', () => {
   expect([1e-12, 0.00162].map((value) => format.p(value))).toEqual(['< 10⁻⁹', '0.00162']);
   expect([0.0123, -0.05, 0].map((value) => format.points(value))).toEqual(['+1.2', '-5', '0']);
   expect(format.percent(0.98765)).toBe('98.8%');
+});
+
+describe('time', () => {
+  const starts = (first: string, minutes: number, count: number) =>
+    Array.from({ length: count }, (_, index) => new Date(new Date(first).getTime() + index * minutes * 60_000).toISOString());
+
+  it('has ticks at round times of the clock', () => {
+    const clock = (text: string) => `${new Date(text).getHours()}:${new Date(text).getMinutes()}`;
+    const hour = roundTicks(starts('2026-11-21T09:47:00', 1, 60), 'hour');
+    expect(hour.map(clock)).toEqual(['9:50', '10:0', '10:10', '10:20', '10:30', '10:40']);
+    expect(roundTicks(starts('2026-11-20T11:00:00', 60, 24), 'day').map(clock)).toEqual(['12:0', '16:0', '20:0', '0:0', '4:0', '8:0']);
+    expect(roundTicks(starts('2026-11-14T12:00:00', 180, 56), 'week')).toHaveLength(7);
+    const month = roundTicks(starts('2026-10-22T12:00:00', 720, 60), 'month').map((text) => new Date(text).getDate());
+    expect(month).toEqual([25, 1, 5, 10, 15, 20]);
+    expect(roundTicks(starts('2026-11-21T09:03:00', 1, 3), 'hour')).toHaveLength(3);
+  });
+
+  it('runs down in tables, and what is empty is one line', () => {
+    const rows = [0, 0, 3, 0, 5, 0, 0].map((n, hour) => ({ start: String(hour), n }));
+    const span = (start: string, last = start) => `${start}-${last}`;
+    expect(newestFirst(rows, ({ n }) => n === 0, { span }, ({ n }) => [String(n)])).toEqual([
+      ['5-6', '0'],
+      ['4-4', '5'],
+      ['3-3', '0'],
+      ['2-2', '3'],
+      ['0-1', '0'],
+    ]);
+  });
+});
+
+it('alerts are watched as long as somebody looks', () => {
+  const now = Date.parse('2026-11-21T12:00:00Z');
+  expect([null, '2026-11-21T11:59:00Z', '2026-11-21T11:30:00Z'].map((at) => isWatched(at, now))).toEqual([false, true, false]);
+});
+
+it('a class has the colour of its place among those of the champion', () => {
+  const models = [
+    { task: 'detection', role: 'champion', classes: ['b', 'a'] },
+    { task: 'classification', role: 'champion', classes: ['x', 'y', 'z'] },
+  ] as unknown as Model[];
+  const idOf = classIds(models, 'classification');
+  expect(['z', 'x', 'gone', 'other', 'gone'].map(idOf)).toEqual([2, 0, 3, 4, 3]);
 });
