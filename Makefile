@@ -55,7 +55,7 @@ serve: $(STAMP) $(PAGE) ## the promoted models over HTTP, on http://127.0.0.1:30
 	@visionloop serve
 
 mlflow: $(STAMP) ## the MLflow UI on http://127.0.0.1:5000
-	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --workers 1 --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///mlruns/mlflow.db
+	@python -m pipelines.ui
 
 web: BUILD := build
 web: $(PAGE) ## the web page, built into the package from web/
@@ -81,7 +81,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@# uv itself comes first, in the version and with the hashes of the lock.
 	@awk '/^uv==/ {on=1} on {print} on && !/\\$$/ {exit}' requirements.lock > $(VENV)/uv.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock
-	@$(BIN)/uv pip install --python $(BIN)/python --require-hashes -r requirements.lock
+	@# Without the list of all that was installed; downloads and errors are shown.
+	@$(BIN)/uv pip install --python $(BIN)/python --require-hashes -r requirements.lock 2>&1 | awk '!/^ [-+~] /{print; fflush()}'
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -12,11 +12,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from PIL import Image
@@ -24,6 +24,7 @@ from PIL import Image
 from pipelines.stage import guarded
 from visionloop.core.errors import ConfigError, VisionloopError
 from visionloop.core.files import write_text
+from visionloop.core.progress import track
 from visionloop.data.digits import SCAN_SIZE, compose_scene, split_scans
 from visionloop.serving.models import verbs
 from visionloop.serving.openapi import openapi_document
@@ -88,7 +89,8 @@ def install() -> None:
     lock = hashlib.sha256((WEB / "package-lock.json").read_bytes()).hexdigest()
     if _INSTALLED.is_file() and _INSTALLED.read_text() == lock:
         return
-    if npm("ci", "--ignore-scripts", "--loglevel=error").returncode != 0:
+    print("building the web page: fetching its packages, a minute or more the first time", flush=True)
+    if _npm_ci() != 0:
         raise ConfigError(
             "the packages of the web page could not be installed",
             where=str(WEB / "package-lock.json"),
@@ -96,6 +98,25 @@ def install() -> None:
             action="see what npm says above; connect, or name your registry in ~/.npmrc, and run `make web`",
         )
     _INSTALLED.write_text(lock)
+
+
+def _npm_ci() -> int:
+    packages = json.loads((WEB / "package-lock.json").read_text())["packages"]
+    command = npm_command("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=http")
+    with subprocess.Popen(command, cwd=WEB, env=node_environment(), stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for _ in track(fetched(process.stderr, sys.stderr), total=len(packages) - 1, label="fetching packages"):
+            pass
+    return process.returncode
+
+
+def fetched(lines: Iterable[str], errors: TextIO) -> Iterator[str]:
+    """Of npm's log, one line for each package it has fetched; everything else goes to `errors`."""
+    for line in lines:
+        if line.startswith("npm http"):
+            yield line
+        else:
+            errors.write(line)
 
 
 def write_types() -> None:
@@ -141,11 +162,13 @@ def npm(*arguments: str, check: bool = False) -> subprocess.CompletedProcess[byt
     Raises:
         ConfigError: the development dependencies are not installed.
     """
+    return subprocess.run(npm_command(*arguments), cwd=WEB, env=node_environment(), check=check)
+
+
+def npm_command(*arguments: str) -> list[str]:
+    """Our Node.js with our npm."""
     node = node_folder()
-    npm_script = node.parent / "lib/node_modules/npm/bin/npm-cli.js"
-    return subprocess.run(
-        [str(node / "node"), str(npm_script), *arguments], cwd=WEB, env=node_environment(), check=check
-    )
+    return [str(node / "node"), str(node.parent / "lib/node_modules/npm/bin/npm-cli.js"), *arguments]
 
 
 def node_environment() -> Mapping[str, str]:

@@ -2,18 +2,24 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from tests.evaluation.fake import make_bundle, make_dataset
+from visionloop.artifact.bundle import Bundle
 from visionloop.artifact.runtimes import RuntimeSettings
 from visionloop.core.errors import DataError, ImageError
 from visionloop.evaluation.evaluate import compare_bundles, evaluate, summarise
+from visionloop.evaluation.report import evaluation_report
 from visionloop.evaluation.settings import EvaluationSettings
 from visionloop.evaluation.summary import EvaluationSummary
+from visionloop.task import Figure
 
+_PNG = b"\x89PNG\r\n\x1a\n" + bytes(8) + b"\0\0\0\4\0\0\0\4"
 SETTINGS = EvaluationSettings(gallery_images=3, runtime=RuntimeSettings(threads=1, batch_size=10))
 
 
@@ -87,6 +93,24 @@ def test_the_report_says_what_was_measured_on_what(tmp_path: Path, dataset: Path
     report = (result.folder / "report.html").read_text()
     for words in ("Brightness on greys", "87.5%", "77.2 to 93.5%", result.summary.bundle_digest[:12]):
         assert words in report
+
+
+def test_a_loss_is_no_share_and_nothing_is_shown_as_it_lies_in_memory(
+    tmp_path: Path, dataset: Path, bundle: Path
+) -> None:
+    result = evaluate(SETTINGS, bundle, dataset, tmp_path / "out", progress=False)
+    metrics = {"accuracy": 0.875, "log_loss": 0.0294}
+    summary = replace(result.summary, metrics=metrics)
+    point = {"temperature": 1.2162356271127863}
+    manifest = Bundle.open(bundle).manifest.model_copy(update={"operating_point": point})
+    figure = Figure(name="reliability", title="Does the stated confidence hold?", caption="Bars.", png=_PNG)
+    page = evaluation_report(summary, [figure], manifest)
+    assert "<dt>log loss</dt><dd>0.029</dd>" in page
+    assert re.search(r"<td>log loss</td><td[^>]*>0.029</td><td>lower</td>", page)
+    assert "hold? Bars." in page
+    assert "temperature 1.22<" in page
+    assert "device cpu" in page
+    assert "device_id" not in page
 
 
 def test_the_numbers_name_bundle_and_dataset(dataset: Path, bundle: Path) -> None:

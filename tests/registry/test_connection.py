@@ -34,6 +34,19 @@ def test_relative_paths_are_the_projects(root: Path) -> None:
     assert connect(RegistrySettings(), root).experiment_id == connection.experiment_id
 
 
+def test_the_experiment_is_one_of_training_also_where_it_is_older(root: Path) -> None:
+    """By this tag MLflow's UI opens it on its runs; what somebody chose there stands."""
+    kind = "mlflow.experimentKind"
+    connection = connect(RegistrySettings(), root)
+    assert connection.client.get_experiment(connection.experiment_id).tags[kind] == "custom_model_development"
+    connection.client.set_experiment_tag(connection.experiment_id, kind, "classification")
+    connect(RegistrySettings(), root)
+    older = connection.client.create_experiment("older")
+    connect(RegistrySettings(experiment="older"), root)
+    assert connection.client.get_experiment(connection.experiment_id).tags[kind] == "classification"
+    assert connection.client.get_experiment(older).tags[kind] == "custom_model_development"
+
+
 def test_readers_and_writers_do_not_block_each_other(root: Path) -> None:
     connect(RegistrySettings(), root)
     with contextlib.closing(sqlite3.connect(root / "mlruns" / "mlflow.db")) as database:

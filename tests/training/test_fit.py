@@ -159,10 +159,11 @@ def test_epochs_count_from_one_and_say_how_long_it_will_take(
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "200")
     logger = CSVLogger(tmp_path / "log")
-    fit(tiny_plan("classification"), folder_dataset, tmp_path / "m", resume_dir=tmp_path / "r", loggers=[logger])
+    plan = tiny_plan("classification", validate_every=2)
+    fit(plan, folder_dataset, tmp_path / "m", resume_dir=tmp_path / "r", loggers=[logger])
     out, err = capsys.readouterr()
-    assert re.search(r"epoch 1/2  loss .* s  about \d+ s left", err)
-    assert re.search(r"epoch 2/2  loss .* s$", err, re.MULTILINE)
+    assert re.search(r"epoch 1/2  loss [\d.]+  [\d.]+ s  about \d+ s left", err)
+    assert re.search(r"epoch 2/2  loss [\d.]+  val/accuracy [\d.]+  [\d.]+ s$", err, re.MULTILINE)
     assert "Epoch 2/2" in out + err
     assert "Epoch 0" not in out + err
     assert "v_num" not in out + err

@@ -110,13 +110,26 @@ class Section:
         title: Short; shown in the page's navigation as well.
         text: Lead, a few sentences of plain text; empty for none.
         tables: Shown before the figures.
-        figures: Side by side where they fit; wide ones alone.
+        figures: Side by side where they fit; wide ones, and those without a neighbour, alone.
     """
 
     title: str
     text: str = ""
     tables: Sequence[Table] = ()
     figures: Sequence[Picture] = ()
+
+    @property
+    def laid_out(self) -> list[tuple[Picture, bool]]:
+        """The figures, and whether each gets a row of its own: the wide ones, and those without a neighbour."""
+        wide = [figure.wide for figure in self.figures]
+        waiting: int | None = None
+        for position, alone in enumerate(wide):
+            if waiting is not None:
+                wide[waiting] = alone
+            waiting = position if waiting is None and not alone else None
+        if waiting is not None:
+            wide[waiting] = True
+        return list(zip(self.figures, wide, strict=True))
 
     @property
     def anchor(self) -> str:
@@ -131,7 +144,8 @@ class Report:
     Attributes:
         title: What the page is about.
         subtitle: One sentence below it.
-        facts: The few numbers to see first, as (label, value); a value is anything with a `str`, or a `Tag`.
+        facts: The few numbers to see first, as (label, value); a value is anything with a `str`, or a `Tag`, and an
+            empty one is shown as a dash.
         sections: In order of reading.
         kind: Small line above the title, such as `Data report`.
     """

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from visionloop.core import files
 from visionloop.core.plots import PALETTE, class_color, figure_png, figure_style, sequential_colormap
@@ -23,6 +25,7 @@ _MEASURED = 2000
 _GALLERY = 24
 _SHOWN_FINDINGS = 50
 _NAMED_CLASSES = 40
+_NAME_LENGTH = 18
 
 
 def explore(dataset: Dataset, out_dir: Path) -> Path:
@@ -112,7 +115,7 @@ def _pictures(dataset: Dataset, samples: Sequence[Sample], light: npt.NDArray[np
     }
     if len(boxes):
         makers["objects"] = (lambda: _objects_per_image(samples), "How many objects an image holds.")
-        makers["box_sizes"] = (lambda: _box_sizes(samples), "Box sides as a share of the image's, by class.")
+        makers["box_sizes"] = (lambda: _box_sizes(samples, dataset.classes), "Box sides as a share of the image's.")
         makers["box_centres"] = (lambda: _box_centres(boxes), "Where the boxes' centres lie in the image.")
     pictures = {}
     for name, (make, caption) in makers.items():
@@ -195,14 +198,14 @@ def _axes(width: float, height: float, **texts: Any) -> tuple[Figure, Any]:
 def _class_bars(dataset: Dataset) -> Figure:
     counts = dataset.info.class_counts
     names = sorted(counts, key=lambda name: -sum(counts[name].values()))[:_NAMED_CLASSES]
-    figure, axes = _axes(8, 1.3 + 0.27 * len(names), xlabel="objects")
+    figure, axes = _axes(8, 1.6 + 0.27 * len(names), xlabel="objects")
     left = np.zeros(len(names))
     for index, split in enumerate(SPLITS):
         values = np.array([counts[name].get(split, 0) for name in names])
         axes.barh(names, values, left=left, color=PALETTE[index], label=split)
         left += values
     axes.invert_yaxis()
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside upper right", ncols=len(SPLITS))
     return figure
 
 
@@ -232,19 +235,30 @@ def _objects_per_image(samples: Sequence[Sample]) -> Figure:
     figure, axes = _axes(5, 3.6, xlabel="objects in an image", ylabel="images", title="Objects per image")
     counts = np.bincount([len(sample.objects) for sample in samples])
     axes.bar(np.arange(len(counts)), counts, color=PALETTE[0])
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
-def _box_sizes(samples: Sequence[Sample]) -> Figure:
+def _box_sizes(samples: Sequence[Sample], classes: Sequence[str]) -> Figure:
     figure, axes = _axes(5, 3.6, xlabel="width / image width", ylabel="height / image height", title="Box sizes")
     boxes = _boxes(samples)
     ids = np.array([item.class_id for sample in samples for item in sample.objects if item.box_xyxy is not None])
     chosen = np.linspace(0, len(boxes) - 1, min(len(boxes), 5000)).round().astype(int)
     sides = boxes[chosen, 2:] - boxes[chosen, :2]
-    colours = [class_color(int(class_id)) for class_id in ids[chosen]]
+    # More classes than colours: a colour would say nothing.
+    named = len(classes) <= len(PALETTE)
+    colours = [class_color(int(class_id) if named else 0) for class_id in ids[chosen]]
     axes.scatter(sides[:, 0], sides[:, 1], s=7, alpha=0.45, c=colours, linewidth=0)
     axes.set(xlim=(0, None), ylim=(0, None))
+    if named:
+        present = sorted(set(ids.tolist()))
+        dots = [Line2D([], [], marker="o", linestyle="", color=class_color(class_id)) for class_id in present]
+        figure.legend(dots, [_short(classes[class_id]) for class_id in present], loc="outside right upper")
     return figure
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _NAME_LENGTH else name[: _NAME_LENGTH - 1] + "…"
 
 
 def _box_centres(boxes: npt.NDArray[np.float64]) -> Figure:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,11 +41,11 @@ def evaluation_report(summary: EvaluationSummary, figures: Sequence[Figure], man
 def _facts(summary: EvaluationSummary) -> list[tuple[str, str]]:
     primary = summary.primary_metric
     others = [name for name, value in summary.metrics.items() if name != primary and value is not None]
-    facts = [(_words(primary), _share(summary.metrics[primary]))]
+    facts = [(_words(primary), _headline(primary, summary.metrics[primary]))]
     interval = _primary_interval(summary)
     if interval:
         facts.append((f"95% interval of {_words(primary)}", interval))
-    facts += [(_words(name), _share(summary.metrics[name])) for name in others[:_MAX_FACTS]]
+    facts += [(_words(name), _headline(name, summary.metrics[name])) for name in others[:_MAX_FACTS]]
     facts.append(("time per image", f"{summary.latency_ms:.1f} ms"))
     facts.append(("model size", f"{summary.model_mb:.1f} MB"))
     return facts
@@ -74,10 +74,7 @@ def _classes(summary: EvaluationSummary) -> Section:
 
 
 def _figures(figures: Sequence[Figure]) -> Section:
-    pictures = [
-        Picture(png_bytes=figure.png, caption=f"{figure.title}. {figure.caption}", alt=figure.title)
-        for figure in figures
-    ]
+    pictures = [Picture(png_bytes=figure.png, caption=_caption(figure), alt=figure.title) for figure in figures]
     return Section(
         title="What it gets right and wrong",
         text="Measured at the operating point that the bundle carries and the service answers with.",
@@ -87,12 +84,14 @@ def _figures(figures: Sequence[Figure]) -> Section:
 
 
 def _metrics(summary: EvaluationSummary) -> Section:
-    rows = [[_words(name), _cell(value)] for name, value in summary.metrics.items()]
-    caption = "Between 0 and 1, higher is better unless its name says otherwise; empty where it is undefined."
+    rows = [
+        [_words(name), _cell(value), "lower" if _is_loss(name) else "higher"] for name, value in summary.metrics.items()
+    ]
+    caption = "Shares lie between 0 and 1; a log loss has no upper end. Empty where a metric is undefined."
     return Section(
         title="Every metric",
         text="",
-        tables=[Table(columns=["metric", "value"], rows=rows, caption=caption)],
+        tables=[Table(columns=["metric", "value", "better"], rows=rows, caption=caption)],
         figures=[],
     )
 
@@ -105,9 +104,9 @@ def _measured_on(summary: EvaluationSummary, manifest: Manifest) -> Section:
         ["split", f"{summary.split}, {summary.num_images} images"],
         ["trained on", f"{manifest.dataset.get('name')}, version {str(manifest.dataset.get('content_hash'))[:12]}"],
         ["bundle", summary.bundle_digest[:12]],
-        ["operating point", ", ".join(f"{name} {value}" for name, value in manifest.operating_point.items())],
+        ["operating point", _named(manifest.operating_point)],
         ["input", f"{manifest.recipe.width} x {manifest.recipe.height} pixels, {manifest.recipe.resize}"],
-        ["engine", ", ".join(f"{name} {value}" for name, value in runtime.items())],
+        ["engine", _named(_used(runtime))],
         ["time per image", f"{summary.latency_ms:.2f} ms, median over batches, from file bytes to prediction"],
         ["graph against framework", f"largest difference {errors:.1e} on {parity.num_images} validation images"],
     ]
@@ -123,8 +122,48 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _share(value: float | None) -> str:
-    return "undefined" if value is None else f"{100 * value:.1f}%"
+def _headline(name: str, value: float | None) -> str:
+    if value is None:
+        return "undefined"
+    return f"{value:.3f}" if _is_loss(name) else f"{100 * value:.1f}%"
+
+
+def _is_loss(name: str) -> bool:
+    """Whether a metric is no share of anything, and lower is better."""
+    return name.endswith(("loss", "error", "ece"))
+
+
+def _caption(figure: Figure) -> str:
+    """The title as a sentence, then the caption."""
+    ended = figure.title.endswith((".", "?", "!"))
+    return f"{figure.title}{'' if ended else '.'} {figure.caption}"
+
+
+def _used(runtime: Mapping[str, Any]) -> dict[str, Any]:
+    """An engine's settings without those of a device that it did not run on."""
+    return {
+        name: value
+        for name, value in runtime.items()
+        if not isinstance(value, Mapping) or name == runtime.get("device")
+    }
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else "automatic" if value is None else str(value)
+
+
+def _named(values: Mapping[str, Any]) -> str:
+    """`name value` of each, numbers rounded, groups in brackets."""
+    parts = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            shown = f"({_named(value)})"
+        elif isinstance(value, list | tuple):
+            shown = " ".join(_number(item) for item in value)
+        else:
+            shown = _number(value)
+        parts.append(f"{_words(name)} {shown}")
+    return ", ".join(parts)
 
 
 def _cell(value: Any) -> str:

@@ -34,6 +34,9 @@ _ENVIRONMENT = {
 }
 """What MLflow has no other switch for: no call home, no noise, no retrying for minutes. The user's values win."""
 
+_KIND = ("mlflow.experimentKind", "custom_model_development")
+"""What MLflow's UI reads to show runs and models of training; without it, it opens on traces of language models."""
+
 TAG = "visionloop."
 """Prefix of every tag of ours in MLflow."""
 
@@ -162,7 +165,7 @@ def import_mlflow() -> Any:
 def _experiment(client: Any, name: str, artifacts: str | None) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
-        return str(client.create_experiment(name, artifact_location=artifacts))
+        return str(client.create_experiment(name, artifact_location=artifacts, tags=dict([_KIND])))
     if found.lifecycle_stage == "deleted":
         raise RegistryError(
             f"the experiment {name!r} is deleted",
@@ -170,6 +173,8 @@ def _experiment(client: Any, name: str, artifacts: str | None) -> str:
             expected="an experiment in use, or a new name",
             action=f"`mlflow experiments restore -x {found.experiment_id}`, or choose another name",
         )
+    if _KIND[0] not in found.tags:
+        client.set_experiment_tag(found.experiment_id, *_KIND)
     return str(found.experiment_id)
 
 

@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import RichProgressBar, WeightAveraging
 from rich.console import Console
 
 from visionloop.core import files
+from visionloop.training.module import VAL_PREFIX
 
 _RECENT = 4
 """Epochs by which the time left is estimated."""
@@ -69,6 +70,7 @@ class History(pl.Callback):
         self._path, self._primary = path, primary
         self._console = console or Console(stderr=True, highlight=False)
         self._started = 0.0
+        self._validated = False
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """Start the clock."""
@@ -81,11 +83,18 @@ class History(pl.Callback):
             "seconds": round(time.perf_counter() - self._started, 2),
             "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
         }
-        values = trainer.callback_metrics.items()
-        row |= {name.replace("/", "_"): round(float(value), 6) for name, value in sorted(values)}
+        for name, value in sorted(trainer.callback_metrics.items()):
+            # Lightning keeps the values of the last validation in epochs without one.
+            if self._validated or not name.startswith(VAL_PREFIX):
+                row[name.replace("/", "_")] = round(float(value), 6)
+        self._validated = False
         self.rows.append(row)
         files.write_text(self._path, to_csv(self.rows))
         self._print(row, trainer.max_epochs or 0)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """This epoch's row has validation metrics of its own."""
+        self._validated = True
 
     def state_dict(self) -> dict[str, Any]:
         """The rows, for resuming."""

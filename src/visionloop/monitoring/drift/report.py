@@ -112,7 +112,7 @@ def _windows(summary: DriftSummary, critical_auc: float) -> Section:
                 Tag(text=_WORDS[result.status], tone=_TONES[result.status]),
                 f"{result.num_images} of {result.num_seen}",
                 "" if auc is None else f"{auc:.2f}",
-                names or ("" if result.tests else f"{result.num_required} distinct images fill a window"),
+                names or "\u2013",
             ]
         )
     moments = [

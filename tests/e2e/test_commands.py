@@ -1,0 +1,42 @@
+"""What `make` calls besides the stages."""
+
+from __future__ import annotations
+
+import io
+import socket
+import sys
+
+import pytest
+
+from pipelines.ui import show_ui
+from pipelines.web import fetched
+from visionloop.core.errors import BusyError, VisionloopError
+
+
+def test_the_ui_says_its_address_when_it_answers(capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = f"import socket; s = socket.create_server(('127.0.0.1', {port})); s.accept(); s.close()"
+    with pytest.raises(VisionloopError, match="the MLflow UI ended with status 0"):
+        show_ui([sys.executable, "-S", "-c", server], port)
+    assert f"the MLflow UI is at http://127.0.0.1:{port}" in capfd.readouterr().out
+
+
+def test_a_ui_that_cannot_start_is_not_announced(capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(BusyError, match="something listens there already"):
+            show_ui([sys.executable, "-c", ""], taken.getsockname()[1])
+        port = taken.getsockname()[1]
+    with pytest.raises(VisionloopError, match="ended with status 3"):
+        show_ui([sys.executable, "-S", "-c", "raise SystemExit(3)"], port)
+    assert "is at" not in capfd.readouterr().out
+
+
+def test_npms_packages_are_counted_and_its_errors_shown() -> None:
+    log = ["npm http fetch GET 200 https://host/a 21ms\n", "npm error code E404\n", "npm http cache b 0ms\n"]
+    errors = io.StringIO()
+    assert len(list(fetched(log, errors))) == 2
+    assert errors.getvalue() == "npm error code E404\n"
