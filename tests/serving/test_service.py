@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -22,6 +24,19 @@ from visionloop.serving.client import ApiError, Client
 def server(tmp_path_factory: pytest.TempPathFactory, bundles: dict[str, Path]) -> Iterator[Server]:
     with serving(tmp_path_factory.mktemp("service"), bundles) as found:
         yield found
+
+
+def test_no_timer_of_bentoml_outlives_a_request() -> None:
+    # Its middleware kept a timer of each request for a quarter of an hour.
+    script = """
+from visionloop.serving.service import VisionLoop
+print([middleware.cls.__name__ for middleware in VisionLoop.to_asgi(is_main=True).user_middleware])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    names = done.stdout.splitlines()[-1]
+    assert "'NoTimeout'" in names
+    assert "'Front'" in names
+    assert "TimeoutMiddleware" not in names
 
 
 @pytest.mark.slow

@@ -14,19 +14,16 @@ from visionloop.core.places import project_root
 from visionloop.serving.front import Front, open_api
 from visionloop.serving.log import start_log
 from visionloop.serving.settings import load_settings
+from visionloop.serving.timeouts import remove_bento_timeout
 
 _ROOT = project_root()
 _SETTINGS = load_settings(_ROOT)
+remove_bento_timeout()
 
 
 @bentoml.service(
     name="visionloop",
     workers=_SETTINGS.workers,
-    # BentoML's own limit stands around ours and must not be the shorter: an archive may take long to arrive.
-    traffic={
-        "timeout": max(_SETTINGS.batching.timeout_s, _SETTINGS.explain_timeout_s)
-        + max(_SETTINGS.upload.body_timeout_s, _SETTINGS.batches.body_timeout_s)
-    },
     resources={"gpu": 1} if _SETTINGS.runtime.device == "cuda" else {},
     logging={"access": {"enabled": False}},
     # BentoML's own request metrics make a series of every path, and cost as much as an inference; ours are served
