@@ -157,10 +157,10 @@ def _open(data: bytes, where: str) -> Image.Image:
             action="replace the file by an intact copy or leave it out",
         ) from None
     except (UnidentifiedImageError, OSError, SyntaxError):
-        begun = _begins_as(data)
+        begun = _cut_off(data)
         if begun:
             raise ImageError(
-                f"the file begins as a {begun} and is cut off or damaged before its picture",
+                f"the file begins as a {begun} and is cut off before its picture",
                 code="truncated",
                 where=where,
                 expected="a complete image file",
@@ -175,16 +175,20 @@ def _open(data: bytes, where: str) -> Image.Image:
         ) from None
 
 
-def _begins_as(data: bytes) -> str | None:
-    """The accepted format whose signature the bytes begin with; Pillow names a format only where the file opens."""
+def _cut_off(data: bytes) -> str | None:
+    """The accepted format that the bytes begin as and do not complete; Pillow names one only where the file opens."""
     if data.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
+        return None if data.rstrip(b"\0\r\n ").endswith(b"\xff\xd9") else "JPEG"
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
+        # A side of zero pixels is no accident of copying.
+        is_whole = b"IEND" in data[-64:] or bytes(4) in (data[16:20], data[20:24])
+        return None if is_whole else "PNG"
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "WEBP"
+        return "WEBP" if int.from_bytes(data[4:8], "little") + 8 > len(data) else None
     # Two letters are the beginning of many a text; the reserved bytes behind the length are zero.
-    return "BMP" if data.startswith(b"BM") and data[6:10] == bytes(4) else None
+    if data.startswith(b"BM") and data[6:10] == bytes(4):
+        return "BMP" if int.from_bytes(data[2:6], "little") > len(data) else None
+    return None
 
 
 def _ignore_pillows_warnings() -> None:
