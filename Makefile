@@ -32,7 +32,9 @@ demo: $(STAMP) $(PAGE) ## from nothing to promoted models of both tasks, on the 
 	@python -m pipelines.summary
 
 test: $(STAMP) $(PAGE) browser ## the whole test suite
-	@OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@# The browser measures frames a second, so it comes alone; the rest waits a good part of its time.
+	@OMP_NUM_THREADS=1 python -m pytest tests/web
+	@OMP_NUM_THREADS=1 python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/web --durations 15
 
 lint: $(STAMP) ## style, types, import contracts
 	@ruff check .

@@ -113,7 +113,6 @@ def test_a_kill_around_the_sending_loses_nothing(
     assert (len(sink.bodies), len(ids)) == (before + 1, 1)  # a receiver knows the second by its id
 
 
-@on_both
 def test_two_watchers_at_once_send_one_message(world: Make, sink: Sink) -> None:
     pair = [world(sink), world(sink)]
     for one in pair:
@@ -137,7 +136,6 @@ def test_two_watchers_at_once_send_one_message(world: Make, sink: Sink) -> None:
     assert len(sink.bodies) == 1
 
 
-@on_both
 def test_a_state_that_another_has_changed_is_left_alone(world: Make, sink: Sink) -> None:
     one, other = world(sink), world(sink)
     one.look(11)
@@ -179,7 +177,6 @@ def test_a_message_is_given_up_after_its_time_with_a_log_line(
     assert "503" in queued.error
 
 
-@on_both
 def test_the_outbox_is_bounded_and_the_newest_stay(world: Make, sink: Sink) -> None:
     one = world(sink, outbox={"max_pending": 3}, rule={"for_s": 0})
     for label in "abcde":
@@ -189,7 +186,6 @@ def test_the_outbox_is_bounded_and_the_newest_stay(world: Make, sink: Sink) -> N
     assert one.store.counts()["given_up"] == 2
 
 
-@on_both
 def test_what_ended_long_ago_is_forgotten(world: Make, sink: Sink) -> None:
     one = world(sink, rule={"remind_s": None})
     one.fire()
@@ -199,7 +195,6 @@ def test_what_ended_long_ago_is_forgotten(world: Make, sink: Sink) -> None:
     assert one.store.counts()["sent"] == 0
 
 
-@on_both
 def test_waits_survive_a_clock_that_goes_back(world: Make, sink: Sink) -> None:
     one = world(sink)
     sink.up = False

@@ -59,6 +59,9 @@ def left() -> float:
 def live(service: Service) -> Iterator[Listening]:
     with listening(service) as found:
         assert ask(found.port, post("/v1/classify", "image/png", IMAGE)).status == 200
+        # The store connects when it first writes; from here on descriptors are counted.
+        assert service.api.store is not None
+        assert service.api.store.flush(60)
         yield found
 
 
