@@ -34,6 +34,7 @@ demo: $(STAMP) $(PAGE) ## from nothing to promoted models of both tasks, on the 
 test: $(STAMP) $(PAGE) browser ## the whole test suite
 	@# The browser measures frames a second, so all else yields to it; what one of them waits for, another uses.
 	@export OMP_NUM_THREADS=1; python -m pytest tests/web > .web-tests.log 2>&1 & web=$$!; \
+	trap "kill $$web 2> /dev/null || true" INT TERM; \
 	rest=0; OMP_NUM_THREADS=1 nice -n 10 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
 		--ignore tests/web --durations 15 || rest=$$?; \
 	page=0; wait $$web || page=$$?; cat .web-tests.log; rm -f .web-tests.log; exit $$((rest + page))
