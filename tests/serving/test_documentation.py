@@ -119,7 +119,7 @@ def reality(server: Server) -> Reality:
 # What another model, image or service fills differently.
 FREE = {
     "results", "metrics", "operating_point", "failures", "features", "classes", "grid", "label",
-    "by_class", "by_status", "by_version",
+    "by_class", "by_code", "by_status", "by_version",
 }  # fmt: skip
 
 

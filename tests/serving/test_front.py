@@ -13,6 +13,7 @@ from visionloop.core.errors import ConfigError
 from visionloop.serving import front
 from visionloop.serving.front import Front, role_of
 from visionloop.serving.settings import KeySettings, ServingSettings, load_settings
+from visionloop.serving.tally import Tally
 
 
 async def bento(scope: Scope, receive: Receive, send: Send) -> None:
@@ -30,6 +31,8 @@ def client(
 @pytest.fixture(autouse=True)
 def no_api(monkeypatch: pytest.MonkeyPatch) -> None:
     class Fake:
+        tally = Tally()
+
         def app(self) -> object:
             async def ours(scope: Scope, receive: Receive, send: Send) -> None:
                 await send({"type": "http.response.start", "status": 200, "headers": []})

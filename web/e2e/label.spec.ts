@@ -141,6 +141,16 @@ test('Enter judges the picture, and never what another link or button is pressed
   expect((await stored(request, older)).feedback).toEqual([]);
 });
 
+test('who comes back before the other panel has loaded goes on with the picture', async ({ page, request }) => {
+  await ask(request, 'classify', 1);
+  await page.route(/\/assets\/TryPanel-/, () => undefined); // never answered
+  await open(page, 'Classification');
+  await page.getByRole('link', { name: 'Try it' }).click();
+  await expect(page).toHaveURL(/\/$/);
+  await page.getByRole('link', { name: 'Correct' }).click();
+  await expect(page.getByRole('application')).toBeFocused();
+});
+
 test('boxes are drawn, moved, resized and removed with mouse and keys', async ({ page, request }) => {
   const [id = ''] = await ask(request, 'detect', 1);
   await open(page, 'Detection');

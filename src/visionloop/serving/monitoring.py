@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -18,27 +17,28 @@ from starlette.responses import Response
 from visionloop.core.errors import VisionloopError
 from visionloop.monitoring.ab.compare import compare
 from visionloop.monitoring.alerts.store import AlertStore
-from visionloop.monitoring.drift.summary import FOLDER, DriftSummary, read_summary
+from visionloop.monitoring.drift.summary import FOLDER, read_summary
 from visionloop.monitoring.drift.thumbnails import read_thumbnails
 from visionloop.monitoring.history.accuracy import drawn_accuracy, feedback_accuracy, judgements, merged_judgements
 from visionloop.monitoring.history.counts import CONFIDENCE_EDGES, Counts
 from visionloop.monitoring.history.requests import endings
-from visionloop.monitoring.history.suspects import SuspectKey, read_suspects
+from visionloop.monitoring.history.suspects import SuspectKey, known_suspects
 from visionloop.monitoring.history.traffic import TrafficHistory
 from visionloop.monitoring.history.versions import AnsweringVersion, answering_versions
-from visionloop.serving.counters import is_ours, service_counts
+from visionloop.serving.counters import service_counts
 from visionloop.serving.memory import Memory
 from visionloop.serving.models import Fleet
 from visionloop.serving.monitoring_answers import (
     accuracy_body,
     alert_body,
-    estimate_body,
+    drift_body,
     latency_body,
     report_body,
-    window_body,
+    requests_body,
 )
 from visionloop.serving.options import parse
 from visionloop.serving.problems import json_answer
+from visionloop.serving.recent import Recent
 from visionloop.serving.refusals import bad_option
 from visionloop.task import task_names
 
@@ -102,7 +102,7 @@ class Monitoring:
     def __init__(self, memory: Memory, fleet: Fleet, state: Path) -> None:
         """`state` is the folder of what the service and the jobs write."""
         self._memory, self._fleet, self._state = memory, fleet, state
-        self._recent = _Recent()
+        self._recent = Recent()
 
     async def summary(self, request: Request) -> Response:
         """Traffic, latency, answers and accuracy over time.
@@ -167,8 +167,13 @@ class Monitoring:
         options = parse(_RequestsOptions, request.query_params, _only(_RequestsOptions))
         self._memory.require_store()
         span = _SPANS[options.range]
-        key = ("requests", options.range)
-        return json_answer(await self._recent.get(key, span.fresh_s, lambda: self._requests(options.range, span)))
+
+        def find() -> dict[str, Any]:
+            edges = _edges(datetime.now(UTC), span)
+            parts = endings(*self._memory.require_store().database, edges)
+            return {"range": options.range} | requests_body(edges, parts)
+
+        return json_answer(await self._recent.get(("requests", options.range), span.fresh_s, find))
 
     # -- traffic
 
@@ -217,41 +222,8 @@ class Monitoring:
         }
 
     def _suspects(self, task: str) -> tuple[SuspectKey, ...]:
-        if task not in task_names():
-            return ()
-        try:
-            return read_suspects(self._state, task)
-        except VisionloopError as error:
-            # Counting everybody's words is better than counting none.
-            _log.warning("%s", error.what)
-            return ()
-
-    # -- requests
-
-    def _requests(self, range_: Range, span: _Span) -> dict[str, Any]:
-        edges = _edges(datetime.now(UTC), span)
-        parts = endings(*self._memory.require_store().database, edges)
-        codes = sum((part.codes for part in parts), Counter())
-        return {
-            "range": range_,
-            "since": edges[0].isoformat(),
-            "until": edges[-1].isoformat(),
-            "bucket_s": span.bucket.total_seconds(),
-            "requests": sum(part.total for part in parts),
-            "refused": sum(part.refused for part in parts),
-            "failed": sum(part.failed for part in parts),
-            "codes": [{"code": code, "count": count, "ours": is_ours(code)} for code, count in codes.most_common()],
-            "buckets": [
-                {
-                    "start": start.isoformat(),
-                    "requests": part.total,
-                    "refused": part.refused,
-                    "failed": part.failed,
-                    "by_code": dict(part.codes),
-                }
-                for start, part in zip(edges, parts, strict=False)
-            ],
-        }
+        # Only the names of tasks are file names.
+        return known_suspects(self._state, task) if task in task_names() else ()
 
     # -- two versions
 
@@ -265,7 +237,10 @@ class Monitoring:
             # One after another they shared no moment: all that each answered is compared.
             since = None if basis == "shared" else min(one.first_at for one in versions)
             identities = ((first.version, first.digest), (second.version, second.digest))
-            found = compare(engine, task=options.task, first=identities[0], second=identities[1], since=since)
+            found = compare(
+                engine, task=options.task, first=identities[0], second=identities[1], since=since,
+                suspects=self._suspects(options.task),
+            )  # fmt: skip
             report = report_body(found) | {"basis": basis}
         listed = [
             {"version": one.version, "first_at": one.first_at, "last_at": one.last_at, "answers": one.answers}
@@ -314,54 +289,9 @@ class Monitoring:
             return nothing | {"problem": f"{error.what}; {error.action}"}
         if summary is None:
             return nothing
-        return nothing | {"report": self._drift_report(summary, pictures)}
-
-    def _drift_report(self, summary: DriftSummary, pictures: dict[str, str]) -> dict[str, Any]:
         lineup = self._fleet.lineups.get(summary.task)
-        result = summary.latest.result
-        latest = next(index for index, window in enumerate(summary.windows) if window is summary.latest)
-        totals = [sum(getattr(share, side) for share in result.classes) for side in ("reference", "window")]
-        return {
-            "created_at": summary.created_at,
-            "model": summary.model,
-            "version": summary.version,
-            "is_champion": lineup is not None and lineup.champion.variant.digest == summary.digest,
-            "alarm": summary.alarm,
-            "severity": summary.severity,
-            "status": summary.status,
-            "sentence": summary.sentence(),
-            "num_looked_at": summary.num_looked_at,
-            "num_drifted": summary.num_drifted,
-            "num_stored": summary.num_stored,
-            "num_measured": summary.num_measured,
-            "num_reference": result.num_reference,
-            "alpha": result.alpha,
-            "windows": [window_body(window) for window in summary.windows],
-            "latest": latest,
-            "tests": [
-                test.model_dump(mode="json", exclude={"num_reference", "num_window", "num_missing", "p"})
-                for test in sorted(result.tests, key=lambda t: (not t.drifted, t.p_adjusted is None, t.p_adjusted or 0))
-            ],
-            "classes": [
-                {
-                    "class": share.name,
-                    "reference": share.reference / max(1, totals[0]),
-                    "window": share.window / max(1, totals[1]),
-                }
-                for share in result.classes
-            ],
-            "newest": [
-                {
-                    "prediction_id": new.id,
-                    "score": new.score,
-                    "has_image": self._has_image(new.id),
-                    "nearest": [{"id": id_, "jpeg_base64": pictures.get(id_)} for id_ in new.nearest_reference],
-                }
-                for new in result.newest
-            ],
-            "accuracy": estimate_body(result.accuracy),
-            "remarks": [*summary.remarks, *result.remarks],
-        }
+        is_champion = lineup is not None and lineup.champion.variant.digest == summary.digest
+        return nothing | {"report": drift_body(summary, pictures, is_champion=is_champion, has_image=self._has_image)}
 
     def _has_image(self, prediction_id: str) -> bool:
         found = None if self._memory.store is None else self._memory.store.image_of(prediction_id)
@@ -386,26 +316,6 @@ class Monitoring:
 
 class _Nothing(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class _Recent:
-    """Answers that are given again for a while, and worked out once however many ask at the same time."""
-
-    def __init__(self) -> None:
-        self._found: dict[Hashable, tuple[float, asyncio.Task[Any]]] = {}
-
-    async def get(self, key: Hashable, fresh_s: float, find: Callable[[], Any]) -> Any:
-        """What `find` gave at most `fresh_s` seconds ago, or gives now, in a thread."""
-        now = asyncio.get_running_loop().time()
-        self._found = {name: held for name, held in self._found.items() if held[0] > now or not held[1].done()}
-        if key not in self._found:
-            self._found[key] = (now + fresh_s, asyncio.create_task(asyncio.to_thread(find)))
-        _, task = self._found[key]
-        try:
-            return await asyncio.shield(task)
-        finally:
-            if task.done() and (task.cancelled() or task.exception() is not None):
-                self._found.pop(key, None)
 
 
 def _only(cls: type[BaseModel]) -> dict[str, str]:

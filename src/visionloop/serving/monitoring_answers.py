@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,10 +14,12 @@ from visionloop.monitoring.alerts.messages import RUNBOOK
 from visionloop.monitoring.alerts.state import AlertState
 from visionloop.monitoring.alerts.store import Silence
 from visionloop.monitoring.drift.estimate import AccuracyEstimate
-from visionloop.monitoring.drift.summary import WindowReport
+from visionloop.monitoring.drift.summary import DriftSummary, WindowReport
 from visionloop.monitoring.history.accuracy import FeedbackAccuracy
 from visionloop.monitoring.history.counts import Counts
+from visionloop.monitoring.history.requests import Endings
 from visionloop.monitoring.labelling.estimate import TrueAccuracy
+from visionloop.serving.counters import is_ours
 
 _PERCENTS = (50, 95, 99)
 _DIGITS = 6
@@ -79,7 +82,7 @@ def _arm(arm: Arm, confidence: float) -> dict[str, Any]:
     }
 
 
-def window_body(window: WindowReport) -> dict[str, Any]:
+def _window_body(window: WindowReport) -> dict[str, Any]:
     """One window of a drift check."""
     result = window.result
     return {
@@ -90,11 +93,11 @@ def window_body(window: WindowReport) -> dict[str, Any]:
         "num_required": result.num_required,
         "auc": next((test.effect for test in result.tests if test.effect_name == "AUC"), None),
         "drifted": result.drifted,
-        "accuracy": estimate_body(result.accuracy),
+        "accuracy": _estimate_body(result.accuracy),
     }
 
 
-def estimate_body(found: AccuracyEstimate) -> dict[str, Any]:
+def _estimate_body(found: AccuracyEstimate) -> dict[str, Any]:
     """Accuracy without labels."""
     return found.model_dump(mode="json", exclude={"confidence", "num_images"})
 
@@ -115,4 +118,84 @@ def alert_body(state: AlertState, silences: Sequence[Silence], now: datetime) ->
         "silenced_until": longest and longest.until,
         "silenced_why": longest and longest.why,
         "runbook": f"{RUNBOOK}#{state.rule}",
+    }
+
+
+def drift_body(
+    summary: DriftSummary, pictures: Mapping[str, str], *, is_champion: bool, has_image: Callable[[str], bool]
+) -> dict[str, Any]:
+    """What the last drift check found, with its latest window in full.
+
+    Args:
+        summary: As the check left it.
+        pictures: Reference images by id, JPEG as base64.
+        is_champion: Whether what was checked still serves.
+        has_image: Whether a prediction's image is kept.
+    """
+    result = summary.latest.result
+    totals = [sum(getattr(share, side) for share in result.classes) for side in ("reference", "window")]
+    return {
+        "created_at": summary.created_at,
+        "model": summary.model,
+        "version": summary.version,
+        "is_champion": is_champion,
+        "alarm": summary.alarm,
+        "severity": summary.severity,
+        "status": summary.status,
+        "sentence": summary.sentence(),
+        "num_looked_at": summary.num_looked_at,
+        "num_drifted": summary.num_drifted,
+        "num_stored": summary.num_stored,
+        "num_measured": summary.num_measured,
+        "num_reference": result.num_reference,
+        "alpha": result.alpha,
+        "windows": [_window_body(window) for window in summary.windows],
+        "latest": next(index for index, window in enumerate(summary.windows) if window is summary.latest),
+        "tests": [
+            test.model_dump(mode="json", exclude={"num_reference", "num_window", "num_missing", "p"})
+            for test in sorted(result.tests, key=lambda t: (not t.drifted, t.p_adjusted is None, t.p_adjusted or 0))
+        ],
+        "classes": [
+            {
+                "class": share.name,
+                "reference": share.reference / max(1, totals[0]),
+                "window": share.window / max(1, totals[1]),
+            }
+            for share in result.classes
+        ],
+        "newest": [
+            {
+                "prediction_id": new.id,
+                "score": new.score,
+                "has_image": has_image(new.id),
+                "nearest": [{"id": id_, "jpeg_base64": pictures.get(id_)} for id_ in new.nearest_reference],
+            }
+            for new in result.newest
+        ],
+        "accuracy": _estimate_body(result.accuracy),
+        "remarks": [*summary.remarks, *result.remarks],
+    }
+
+
+def requests_body(edges: Sequence[datetime], parts: Sequence[Endings]) -> dict[str, Any]:
+    """How requests ended between each of `edges` and the next, and over all, without its `range`."""
+    codes = sum((part.codes for part in parts), Counter())
+    return {
+        "since": edges[0].isoformat(),
+        "until": edges[-1].isoformat(),
+        "bucket_s": (edges[1] - edges[0]).total_seconds(),
+        "requests": sum(part.total for part in parts),
+        "refused": sum(part.refused for part in parts),
+        "failed": sum(part.failed for part in parts),
+        "codes": [{"code": code, "count": count, "ours": is_ours(code)} for code, count in codes.most_common()],
+        "buckets": [
+            {
+                "start": start.isoformat(),
+                "requests": part.total,
+                "refused": part.refused,
+                "failed": part.failed,
+                "by_code": dict(part.codes),
+            }
+            for start, part in zip(edges, parts, strict=False)
+        ],
     }

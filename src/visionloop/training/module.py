@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from visionloop.core.settings import Settings
 from visionloop.data.samples import Sample
 from visionloop.task import Evaluation, Learner, Scorer, Task
 from visionloop.training.datamodule import Batch
+from visionloop.training.muon import Muon, filter_banks
 from visionloop.training.settings import TrainingSettings
 
 VAL_PREFIX = "val/"
@@ -92,15 +94,17 @@ class TrainingModule(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Optimizer without decay on norms and biases, and the learning rate's course by step."""
         settings = self._settings
-        decayed, plain = _parameter_groups(self.network)
-        groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        banks = filter_banks(self.network) if settings.optimizer == "muon" else []
+        groups = _parameter_groups(self.network, settings.weight_decay, without=banks)
+        rate, momentum = settings.learning_rate, settings.momentum
         optimizer: torch.optim.Optimizer
         if settings.optimizer == "adamw":
-            optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate)
+            optimizer = torch.optim.AdamW(groups, lr=rate)
+        elif banks:
+            bank = {"lr": settings.filter_learning_rate, "momentum": settings.filter_momentum}
+            optimizer = Muon(banks, groups, **bank, others_lr=rate, others_momentum=momentum)
         else:
-            optimizer = torch.optim.SGD(
-                groups, lr=settings.learning_rate, momentum=settings.momentum, nesterov=settings.momentum > 0
-            )
+            optimizer = torch.optim.SGD(groups, lr=rate, momentum=momentum, nesterov=momentum > 0)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: learning_rate_factor(settings, step, self._total_steps)
         )
@@ -124,6 +128,12 @@ def learning_rate_factor(settings: TrainingSettings, step: int, total_steps: int
     return 1.0
 
 
-def _parameter_groups(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    return [p for p in trainable if p.ndim > 1], [p for p in trainable if p.ndim <= 1]
+def _parameter_groups(
+    network: nn.Module, weight_decay: float, *, without: Sequence[nn.Parameter]
+) -> list[dict[str, Any]]:
+    left_out = {id(parameter) for parameter in without}
+    trainable = [p for p in network.parameters() if p.requires_grad and id(p) not in left_out]
+    return [
+        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+    ]

@@ -21,14 +21,18 @@ class TrainingSettings(Settings):
     """Passes over the training split."""
     batch_size: int = Field(default=64, ge=1, le=65_536)
     """Images per optimizer step."""
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    """`sgd` is with Nesterov momentum."""
+    optimizer: Literal["adamw", "sgd", "muon"] = "adamw"
+    """`sgd` is with Nesterov momentum; `muon` trains convolutions before a norm by Muon, and all else by SGD."""
     learning_rate: float = Field(default=1e-3, gt=0, le=100)
     """Peak learning rate."""
     weight_decay: float = Field(default=0.01, ge=0, le=10)
     """Decay of weights with two or more axes; norms and biases are left alone."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """SGD's momentum; ignored by AdamW."""
+    filter_learning_rate: float = Field(default=0.08, gt=0, le=1)
+    """Muon's peak learning rate: a step's length over that of the weights."""
+    filter_momentum: float = Field(default=0.6, ge=0, lt=1)
+    """Muon's momentum."""
     schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
     """Shape of the learning rate over the steps, after the warm-up."""
     warmup_fraction: float = Field(default=0.2, ge=0, lt=1)

@@ -33,7 +33,11 @@ export default function LabelPanel() {
   const [hasKeys, setKeys] = useState(() => readPreference('label.keys') !== 'off');
   useLayoutEffect(() => {
     // The menu's link would keep Enter to itself. Before the picture looks where the focus is, hence the layout's turn.
-    if (document.activeElement?.closest('nav')) document.getElementById('main')?.focus({ preventScroll: true });
+    // Who leaves and comes back before the other panel has loaded finds the picture as it was: it does not look again.
+    if (!document.activeElement?.closest('nav')) return;
+    const main = document.getElementById('main');
+    const picture = main?.querySelector<HTMLElement>('[role="application"]');
+    (picture ?? main)?.focus({ preventScroll: true });
   }, []);
   const champions = models.data?.models.filter(({ role }) => role === 'champion') ?? [];
   const model = champions.find(({ task }) => task === (asked.get('task') ?? choice)) ?? champions[0];
