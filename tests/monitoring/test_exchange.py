@@ -172,10 +172,54 @@ def test_cvat_gets_images_and_answers_and_gives_back_what_was_changed() -> None:
     assert boxes.boxes[0][0] == "RBC"
     assert boxes.boxes[0][1] == pytest.approx((0.05, 0.2, 0.55, 0.7))
     assert (tag.prediction_id, tag.class_name, tag.boxes) == ("b2", "RBC", ())
+    assert boxes.looked_at
     changed = cvat.read(edited(data, with_shape(xtl="20.00")), "out.zip")
     assert [label.prediction_id for label in changed.labels] == ["a1"]
     assert changed.labels[0].boxes[0][1][0] == pytest.approx(0.1)
     assert changed.num_untouched == 1
+
+
+PROJECT = """<?xml version="1.0" encoding="utf-8"?>
+<annotations>
+  <version>1.1</version>
+  <meta>
+    <project>
+      <id>2</id>
+      <updated>2026-11-20 10:00:00.5+00:00</updated>
+      <tasks>
+        <task><id>7</id><updated>2026-11-19 09:00:00+00:00</updated><subset>default</subset>
+          <assignee><username>ann</username><email>ann@example.org</email></assignee></task>
+        <task><id>8</id><updated>2026-11-20 10:00:00+00:00</updated><subset></subset><assignee></assignee></task>
+      </tasks>
+      <subsets>default</subsets>
+      <owner><username>boss</username><email>boss@example.org</email></owner>
+      <assignee><username>bob</username><email>bob@example.org</email></assignee>
+      <labels><label><name>RBC</name><color>#e6194b</color><type>any</type><attributes></attributes></label></labels>
+    </project>
+    <dumped>2026-11-20 11:00:00+00:00</dumped>
+  </meta>
+  <image id="0" name="a1.png" subset="default" task_id="7" width="200" height="100">
+    <box label="RBC" source="manual" occluded="0" xtl="10.00" ytl="20.00" xbr="110.00" ybr="70.00" z_order="0">
+    </box>
+  </image>
+  <image id="1" name="b2.png" subset="default" task_id="8" width="200" height="100">
+    <tag label="RBC" source="file">
+    </tag>
+  </image>
+</annotations>
+"""
+"""As `dump_as_cvat_annotation` of CVAT itself writes a project: every task has an assignee of its own, and what was
+imported is "manual" or "file", whatever `source` the imported file gave it."""
+
+
+def test_a_cvat_project_names_whoever_has_the_task_of_an_image() -> None:
+    first, second = cvat.read(PROJECT.encode(), "annotations.xml").labels
+    assert (first.prediction_id, first.annotator) == ("a1", "cvat/ann")
+    assert first.at == datetime(2026, 11, 19, 9, tzinfo=UTC)
+    assert (second.prediction_id, second.annotator, second.class_name) == ("b2", "cvat/bob", "RBC")
+    # Whether a person drew or accepted these, or they are as imported, the file does not say.
+    assert not first.looked_at
+    assert not second.looked_at
 
 
 @pytest.mark.parametrize(
