@@ -24,7 +24,7 @@ _ROLLING = 60
 """Answers over which the score is taken in the picture."""
 _STEP = 5
 """Answers from one point of the picture to the next, at least."""
-_POINTS = 150
+_POINTS = 80
 """Of a curve, about: a detector's score takes a tenth of a second."""
 _PAUSE_S = 5.0
 """Nobody asked for so long: a gap in the curve."""
