@@ -11,7 +11,7 @@ from pathlib import Path
 from pipelines import evaluate, export, prepare, train
 from visionloop.artifact.deployment import Deployment
 from visionloop.config import Config, load_config
-from visionloop.core.errors import ConfigError
+from visionloop.core.errors import ConfigError, VisionloopError
 from visionloop.core.places import state_root
 from visionloop.data.overlay import Overlay
 from visionloop.registry.audit import champion_since
@@ -132,6 +132,7 @@ class Loop:
             judged=[] if champion is None else judged_answers(trusted, digest=champion.digest, since=since),
             new_labels=collected.added + collected.changed,
             champion_since=self._champion_since(),
+            trial=self._on_trial(now),
             force=force,
         )
         return decision, collected
@@ -140,6 +141,14 @@ class Loop:
         registry, root = self.config.general.registry, self.config.root
         lineup = Deployment.read(root / registry.pointer).tasks.get(self.task)
         return None if lineup is None else champion_since(root / registry.audit, lineup.champion.model)
+
+    def _on_trial(self, now: datetime) -> str:
+        try:
+            trial = self.settle_canary(now, "", act=False)
+        except VisionloopError:
+            # It is told where the canary is settled, and keeps no task from its retraining.
+            return ""
+        return trial.line if trial is not None and trial.outcome == "waiting" else ""
 
     def settle_canary(self, now: datetime, who: str, *, act: bool = True) -> Trial | None:
         """Promote or end the task's canary where it is time, or with `act` off say so; None where none is on trial."""

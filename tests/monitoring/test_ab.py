@@ -16,6 +16,7 @@ from visionloop.artifact import deployment
 from visionloop.artifact.deployment import Canary, Lineup, Variant
 from visionloop.cli import main
 from visionloop.monitoring.ab.sequential import Count, difference_bounds
+from visionloop.monitoring.history.suspects import SuspectKey, write_suspects
 from visionloop.monitoring.settings import StoreSettings
 from visionloop.monitoring.store import ComparisonRow, FeedbackRow, PredictionRow, PredictionStore
 
@@ -138,6 +139,16 @@ def test_a_better_canary_is_called_better(store: PredictionStore, tmp_path: Path
     assert "version 4 is better" in shown
     assert "50.0% (" in shown
     assert "left out: 1 answers that people judged differently" in shown
+
+
+def test_words_of_suspicious_keys_do_not_count(store: PredictionStore, tmp_path: Path) -> None:
+    share(tmp_path)
+    for number in range(3):
+        answer(store, f"n{number}", NEW, ["right", "wrong"])
+    store.close()
+    assert json.loads(run("--json").stdout)["second"]["disputed"] == 3
+    write_suspects([SuspectKey(key="k1", since=NOW - timedelta(hours=1), kind="burst")], tmp_path, "classification")
+    assert json.loads(run("--json").stdout)["second"]["judged"] == {"successes": 3, "trials": 3}
 
 
 def test_what_the_champion_answered_before_the_canary_came_does_not_count(

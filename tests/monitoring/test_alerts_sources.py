@@ -20,6 +20,7 @@ from visionloop.monitoring.alerts.observations import Observation, Source, span
 from visionloop.monitoring.alerts.settings import AlertSettings
 from visionloop.monitoring.alerts.sources import DiskSource, DriftReport, RetrainingReport, ServiceSource, TrafficSource
 from visionloop.monitoring.alerts.store import AlertStore
+from visionloop.monitoring.history.suspects import SuspectKey
 from visionloop.monitoring.settings import StoreSettings
 from visionloop.monitoring.store import PredictionStore
 from visionloop.serving import metrics
@@ -109,6 +110,14 @@ def test_the_last_word_on_a_prediction_counts(store: AlertStore, fill: Callable[
     other.close()
     (seen,) = ask(TrafficSource(store, lambda: ["classification"], ""), "accuracy")
     assert seen.value == 1.0
+
+
+def test_words_of_suspicious_keys_raise_no_alert(store: AlertStore, fill: Callable[..., None]) -> None:
+    fill(40, verdicts="w" * 40)
+    keyless = SuspectKey(key="", since=NOW - timedelta(days=9), kind="burst")
+    (seen,) = ask(TrafficSource(store, lambda: ["classification"], ""), "accuracy")
+    assert seen.value < 0.2
+    assert ask(TrafficSource(store, lambda: ["classification"], "", lambda _: [keyless]), "accuracy") == []
 
 
 def test_class_mix_is_the_largest_gain_of_share(store: AlertStore, fill: Callable[..., None]) -> None:

@@ -37,6 +37,7 @@ def decide(
     right: Sequence[bool] = (),
     new_labels: int = 0,
     champion_since: datetime | None = None,
+    trial: str = "",
     force: bool = False,
     **changes: Any,
 ) -> Decision:
@@ -49,6 +50,7 @@ def decide(
         judged=[Judged(right=is_right) for is_right in right],
         new_labels=new_labels,
         champion_since=champion_since,
+        trial=trial,
         force=force,
     )
 
@@ -105,6 +107,13 @@ def test_each_trigger(found: Decision, name: str) -> None:
 )
 def test_what_is_no_trigger(found: Decision) -> None:
     assert (found.runs, fired(found)) == (False, [])
+
+
+def test_a_canary_on_trial_holds_back_and_force_does_not_care() -> None:
+    told = "canary version 4 waiting: 3.0 of 24 hours"
+    assert (decide(report=drift(), trial=told).runs, decide(report=drift(), trial=told).line) == (False, told)
+    assert decide(report=drift(), trial=told, force=True).runs
+    assert decide(trial=told).held == ()
 
 
 def test_cooldown_and_budget_hold_back_and_force_does_not_care() -> None:

@@ -33,6 +33,7 @@ def ab(task: str | None, since: str | None, confidence: float, as_json: bool) ->
     from visionloop.artifact.deployment import Deployment
     from visionloop.core.places import project_root, state_root
     from visionloop.monitoring.ab.compare import compare
+    from visionloop.monitoring.history.suspects import known_suspects
     from visionloop.monitoring.store.engine import open_engine
     from visionloop.serving.settings import load_settings
 
@@ -43,7 +44,8 @@ def ab(task: str | None, since: str | None, confidence: float, as_json: bool) ->
     name, lineup = _lineup(Deployment.read(pointer).tasks, task, str(pointer))
     other = lineup.canary or lineup.shadow
     assert other is not None
-    engine, _ = open_engine(serving.store, state_root(root))
+    state = state_root(root)
+    engine, _ = open_engine(serving.store, state)
     try:
         report = compare(
             engine,
@@ -52,6 +54,7 @@ def ab(task: str | None, since: str | None, confidence: float, as_json: bool) ->
             second=_identity(other),
             since=start,
             confidence=confidence,
+            suspects=known_suspects(state, name),
         )
     finally:
         engine.dispose()

@@ -12,6 +12,7 @@ from visionloop.artifact import deployment
 from visionloop.artifact.deployment import Canary, Deployment, Lineup, Variant
 from visionloop.evaluation.gate import Verdict
 from visionloop.monitoring.ab.compare import AbReport, compare
+from visionloop.monitoring.history.suspects import known_suspects
 from visionloop.monitoring.settings import StoreSettings
 from visionloop.monitoring.store.engine import open_engine, parse_url
 from visionloop.registry.champions import point_again, promote
@@ -174,6 +175,7 @@ def _compared(settings: TrialSettings, store: StoreSettings, state: Path, task: 
             # The same start at every look, which the bounds of a sequential test need.
             since=canary.since,
             confidence=settings.confidence,
+            suspects=known_suspects(state, task),
         )
     finally:
         engine.dispose()

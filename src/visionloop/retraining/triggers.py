@@ -72,6 +72,7 @@ def look(
     judged: Sequence[Judged],
     new_labels: int,
     champion_since: datetime | None = None,
+    trial: str = "",
     force: bool = False,
 ) -> Decision:
     """Decide.
@@ -85,6 +86,7 @@ def look(
         judged: Judged answers of the champion.
         new_labels: Labels that the next version would add or change.
         champion_since: When what serves was promoted: before the first retraining the schedule counts from then.
+        trial: How a canary on trial stands, whose place another would take; empty where none is.
         force: Start whatever is found.
     """
     last = history[-1] if history else None
@@ -97,7 +99,7 @@ def look(
     reasons = tuple(f"{signal.name}: {signal.text}" for signal in signals if signal.fired)
     if force:
         return Decision(runs=True, reasons=("asked for by --force", *reasons), held=(), signals=signals)
-    held = () if not reasons else tuple(_brakes(settings, now, history))
+    held = () if not reasons else (*([trial] if trial else []), *_brakes(settings, now, history))
     return Decision(runs=bool(reasons) and not held, reasons=reasons, held=held, signals=signals)
 
 

@@ -22,7 +22,7 @@ from visionloop.monitoring.drift.thumbnails import read_thumbnails
 from visionloop.monitoring.history.accuracy import drawn_accuracy, feedback_accuracy, judgements, merged_judgements
 from visionloop.monitoring.history.counts import CONFIDENCE_EDGES, Counts
 from visionloop.monitoring.history.requests import endings
-from visionloop.monitoring.history.suspects import SuspectKey, read_suspects
+from visionloop.monitoring.history.suspects import SuspectKey, known_suspects
 from visionloop.monitoring.history.traffic import TrafficHistory
 from visionloop.monitoring.history.versions import AnsweringVersion, answering_versions
 from visionloop.serving.counters import service_counts
@@ -222,14 +222,8 @@ class Monitoring:
         }
 
     def _suspects(self, task: str) -> tuple[SuspectKey, ...]:
-        if task not in task_names():
-            return ()
-        try:
-            return read_suspects(self._state, task)
-        except VisionloopError as error:
-            # Counting everybody's words is better than counting none.
-            _log.warning("%s", error.what)
-            return ()
+        # Only the names of tasks are file names.
+        return known_suspects(self._state, task) if task in task_names() else ()
 
     # -- two versions
 
@@ -243,7 +237,10 @@ class Monitoring:
             # One after another they shared no moment: all that each answered is compared.
             since = None if basis == "shared" else min(one.first_at for one in versions)
             identities = ((first.version, first.digest), (second.version, second.digest))
-            found = compare(engine, task=options.task, first=identities[0], second=identities[1], since=since)
+            found = compare(
+                engine, task=options.task, first=identities[0], second=identities[1], since=since,
+                suspects=self._suspects(options.task),
+            )  # fmt: skip
             report = report_body(found) | {"basis": basis}
         listed = [
             {"version": one.version, "first_at": one.first_at, "last_at": one.last_at, "answers": one.answers}

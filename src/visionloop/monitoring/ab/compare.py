@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from visionloop.evaluation.statistics import Interval, Values, wilson_interval
 from visionloop.monitoring.ab.sequential import Count, difference_bounds
+from visionloop.monitoring.history.suspects import SuspectKey, is_held_back
 from visionloop.monitoring.store.tables import COMPARISONS, FEEDBACK, PREDICTIONS
 
 _MOST = 10_000
@@ -89,6 +90,7 @@ def compare(
     second: tuple[str, str],
     since: datetime | None = None,
     confidence: float = 0.95,
+    suspects: Sequence[SuspectKey] = (),
 ) -> AbReport:
     """Compare two versions by what is stored since a moment.
 
@@ -100,13 +102,14 @@ def compare(
         since: Earliest answer, included; None begins with the second's first one. The bounds of the gain hold at all
             looks that share a start, as those without one do: a start that moves along forgets what spoke against it.
         confidence: In (0, 1).
+        suspects: Keys whose words are left out.
     """
     with engine.connect() as connection:
         since = since or _first_answer(connection, task, second[1])
         arms, latencies = [], []
         for version, digest in (first, second):
             milliseconds = _latencies(connection, task, digest, since)
-            judged, disputed = _judged(connection, task, digest, since)
+            judged, disputed = _judged(connection, task, digest, since, suspects)
             latencies.append(milliseconds)
             arms.append(
                 Arm(
@@ -156,11 +159,13 @@ def _latencies(connection: sa.Connection, task: str, digest: str, since: datetim
     return np.array(connection.scalars(query.order_by(PREDICTIONS.c.created_at.desc()).limit(_MOST)).all(), np.float64)
 
 
-def _judged(connection: sa.Connection, task: str, digest: str, since: datetime) -> tuple[Count, int]:
+def _judged(
+    connection: sa.Connection, task: str, digest: str, since: datetime, suspects: Sequence[SuspectKey]
+) -> tuple[Count, int]:
     query = (
         sa.select(FEEDBACK.c.prediction_id, FEEDBACK.c.verdict)
         .select_from(FEEDBACK.join(PREDICTIONS))
-        .where(*_answered(task, digest, since))
+        .where(*_answered(task, digest, since), sa.not_(is_held_back(suspects)))
     )
     voices: dict[str, set[bool]] = {}
     for prediction, verdict in connection.execute(query):

@@ -28,6 +28,7 @@ from visionloop.monitoring.alerts.sources import (
     fetch_metrics,
 )
 from visionloop.monitoring.alerts.store import AlertStore
+from visionloop.monitoring.history.suspects import known_suspects
 from visionloop.monitoring.settings import StoreSettings
 
 _log = logging.getLogger(__name__)
@@ -92,7 +93,9 @@ class Alerts:
         windows = [rule.window_s for rule in settings.rules.values() if rule.signal in ServiceSource.signals]
         keep_s = 2 * max(windows, default=0) + 600
         sources: list[Source] = [
-            TrafficSource(store, lambda: _deployed(place.pointer), public_url),
+            TrafficSource(
+                store, lambda: _deployed(place.pointer), public_url, lambda task: known_suspects(place.state, task)
+            ),
             ServiceSource(lambda: fetch_metrics(place.service_url, key), store, keep_s, public_url),
             DiskSource(place.state),
             DriftReport(place.state / settings.drift_file),

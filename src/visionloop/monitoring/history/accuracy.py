@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from visionloop.evaluation.statistics import Interval, score_interval, wilson_interval
 from visionloop.monitoring.history.counts import CONFIDENCE_EDGES, Counts
-from visionloop.monitoring.history.suspects import SuspectKey
+from visionloop.monitoring.history.suspects import SuspectKey, is_held_back
 from visionloop.monitoring.history.traffic import bin_of
 from visionloop.monitoring.labelling.estimate import Judged, TrueAccuracy, true_accuracy
 from visionloop.monitoring.store.errors import store_errors
@@ -134,7 +134,7 @@ def judgements(
     Raises:
         StoreError: the database cannot be read.
     """
-    is_held = _is_held(suspects)
+    is_held = is_held_back(suspects)
     right = sa.case((is_held, None), (FEEDBACK.c.verdict == "right", 1), else_=0)
     words = (
         sa.select(
@@ -185,11 +185,6 @@ def judgements(
     ]
 
 
-def _is_held(suspects: Sequence[SuspectKey]) -> sa.ColumnElement[bool]:
-    key = sa.func.coalesce(FEEDBACK.c.key_id, "")
-    return sa.or_(sa.false(), *(sa.and_(key == one.key, FEEDBACK.c.created_at >= one.since) for one in suspects))
-
-
 def drawn_accuracy(
     engine: sa.Engine,
     where: str,
@@ -214,7 +209,7 @@ def drawn_accuracy(
         sa.select(FEEDBACK.c.prediction_id, FEEDBACK.c.verdict, SELECTIONS.c.draw, SELECTIONS.c.draw_images)
         .select_from(joined.join(FEEDBACK, FEEDBACK.c.prediction_id == table.id))
         .where(SELECTIONS.c.task == task, SELECTIONS.c.draw.is_not(None), table.variant != "shadow")
-        .where(table.created_at >= since, table.created_at < until, sa.not_(_is_held(suspects)))
+        .where(table.created_at >= since, table.created_at < until, sa.not_(is_held_back(suspects)))
     )
     last: dict[str, Judged] = {}
     with store_errors(where, "read"), engine.connect() as connection:

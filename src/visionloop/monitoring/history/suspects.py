@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+import sqlalchemy as sa
 from pydantic import TypeAdapter, ValidationError
 
 from visionloop.core import files
 from visionloop.core.errors import DataError
 from visionloop.core.settings import Settings
+from visionloop.monitoring.store.tables import FEEDBACK
+
+_log = logging.getLogger(__name__)
 
 FOLDER = "mlruns/monitoring/suspects"
 """Where the keys of each task lie, relative to the state folder: `<task>.json`."""
@@ -57,3 +62,19 @@ def read_suspects(state: Path, task: str) -> tuple[SuspectKey, ...]:
             expected="a file that `visionloop retrain` wrote",
             action="run `visionloop retrain` again, or remove the file",
         ) from None
+
+
+def known_suspects(state: Path, task: str) -> tuple[SuspectKey, ...]:
+    """A task's list; a damaged one is logged and counts as empty."""
+    try:
+        return read_suspects(state, task)
+    except DataError as error:
+        # Counting everybody's words is better than counting none.
+        _log.warning("%s: %s", error.where, error.what)
+        return ()
+
+
+def is_held_back(suspects: Sequence[SuspectKey]) -> sa.ColumnElement[bool]:
+    """Whether a row of the feedback is a suspicious key's."""
+    key = sa.func.coalesce(FEEDBACK.c.key_id, "")
+    return sa.or_(sa.false(), *(sa.and_(key == one.key, FEEDBACK.c.created_at >= one.since) for one in suspects))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from visionloop.monitoring.alerts.observations import Observation, span
 from visionloop.monitoring.alerts.settings import RuleSettings
 from visionloop.monitoring.alerts.store import AlertStore
+from visionloop.monitoring.history.suspects import SuspectKey, is_held_back
 from visionloop.monitoring.labelling.estimate import Judged, true_accuracy
 from visionloop.monitoring.store.errors import store_errors
 from visionloop.monitoring.store.tables import FEEDBACK, PREDICTIONS, SELECTIONS
@@ -29,12 +30,19 @@ class TrafficSource:
         store: The database; the prediction store's own.
         tasks: Returns the tasks that are deployed; only they can lack traffic.
         public_url: Where people reach the service, for links.
+        suspects: Returns the keys whose words on a task are left out.
     """
 
     signals = frozenset({"traffic", "latency_p99_ms", "accuracy", "class_mix"})
 
-    def __init__(self, store: AlertStore, tasks: Callable[[], Iterable[str]], public_url: str) -> None:
-        self._store, self._tasks, self._url = store, tasks, public_url
+    def __init__(
+        self,
+        store: AlertStore,
+        tasks: Callable[[], Iterable[str]],
+        public_url: str,
+        suspects: Callable[[str], Sequence[SuspectKey]] = lambda _: (),
+    ) -> None:
+        self._store, self._tasks, self._url, self._suspects = store, tasks, public_url, suspects
         self._named: list[str] = []
 
     def refresh(self, now: datetime) -> None:  # noqa: ARG002
@@ -76,10 +84,9 @@ class TrafficSource:
         joined = FEEDBACK.join(PREDICTIONS).outerjoin(SELECTIONS, SELECTIONS.c.prediction_id == PREDICTIONS.c.id)
         chosen = SELECTIONS.c.reason, SELECTIONS.c.draw, SELECTIONS.c.draw_images
         query = sa.select(FEEDBACK.c.prediction_id, FEEDBACK.c.verdict, *chosen).select_from(joined)
+        counted = *_answered(task, since), sa.not_(is_held_back(self._suspects(task)))
         last: dict[str, Judged] = {}
-        for id_, verdict, *why in connection.execute(
-            query.where(*_answered(task, since)).order_by(*newest).limit(_MOST)
-        ):
+        for id_, verdict, *why in connection.execute(query.where(*counted).order_by(*newest).limit(_MOST)):
             # Several people may judge one prediction: the last word counts.
             reason, draw, images = why
             judged = Judged(right=verdict == "right", reason=reason, draw=draw, draw_images=images)
