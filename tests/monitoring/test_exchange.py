@@ -9,6 +9,7 @@ import json
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -86,6 +87,35 @@ def test_what_label_studio_gives_back_is_what_was_submitted() -> None:
     assert (skipped.labels, skipped.num_skipped) == ((), 1)
     nobody = exported([annotated(BOXES)[0] | {"annotations": []}])
     assert (nobody.labels, nobody.num_untouched) == ((), 1)
+
+
+def test_an_export_of_label_studio_itself_is_understood() -> None:
+    """What version 1.23 exported of tasks that went through its API; images and addresses left out."""
+    read = label_studio.read_export((Path(__file__).parent / "label_studio_1_23.json").read_bytes(), "export.json")
+    assert (read.findings, read.num_skipped, read.num_untouched) == ((), 3, 1)
+    said = [(label.record, label.annotator, label.class_name, len(label.boxes)) for label in read.labels]
+    assert said == [
+        ("task 2, annotation 2", "label-studio/2", "0", 0),
+        ("task 4, annotation 4", "label-studio/1", "9", 0),
+        ("task 4, annotation 5", "label-studio/2", "1", 0),
+        ("task 10, annotation 9", "label-studio/2", None, 6),
+        ("task 12, annotation 11", "label-studio/1", None, 2),
+        ("task 12, annotation 12", "label-studio/2", None, 0),
+        ("task 15, annotation 14", "label-studio/2", None, 2),
+    ]
+    assert read.labels[0].at == datetime(2026, 11, 22, 3, 17, 46, 315314, UTC)
+    # Drawn by hand at 1.5, 2.25 with 20.125 x 30.5 percent.
+    assert read.labels[3].boxes[-1] == ("7", pytest.approx((0.015, 0.0225, 0.21625, 0.3275)))
+
+
+def test_json_min_is_told_from_other_files() -> None:
+    record = {
+        "image": "a.png", "prediction_id": "a1", "image_sha256": "e" * 64, "id": 1, "label": "8", "annotator": 1,
+        "annotation_id": 1, "created_at": "2026-11-22T03:17:45Z", "updated_at": "2026-11-22T03:17:45Z",
+        "lead_time": 3.2,
+    }  # fmt: skip
+    (finding,) = exported([record, record]).findings
+    assert (finding.rule, finding.found) == ("unreadable", "the form JSON-MIN")
 
 
 def with_box(**value: Any) -> Callable[[list[dict[str, Any]]], None]:
