@@ -105,7 +105,9 @@ def test_an_export_of_label_studio_itself_is_understood() -> None:
     ]
     assert read.labels[0].at == datetime(2026, 11, 22, 3, 17, 46, 315314, UTC)
     # Drawn by hand at 1.5, 2.25 with 20.125 x 30.5 percent.
-    assert read.labels[3].boxes[-1] == ("7", pytest.approx((0.015, 0.0225, 0.21625, 0.3275)))
+    name, box = read.labels[3].boxes[-1]
+    assert name == "7"
+    assert box == pytest.approx((0.015, 0.0225, 0.21625, 0.3275))
 
 
 def test_json_min_is_told_from_other_files() -> None:
