@@ -7,8 +7,8 @@ import { Button, classes, IconButton } from '../../components/Button';
 import dialog from '../../components/Dialog.module.css';
 import { ImageStage } from '../../components/stage/ImageStage';
 import { usePicture } from '../../components/stage/usePicture';
+import { numbers } from '../../lib/numbers';
 import styles from './Detail.module.css';
-import { percentOf } from './format';
 import { useSummary } from './Gallery';
 import type { Row } from './rows';
 import type { PictureSource } from './sources';
@@ -31,12 +31,12 @@ export function Detail({ row, task, source, onPrevious, onNext, onClose }: Detai
   const url = useThumb(source, row);
   const picture = usePicture(url ?? null);
   const boxes = useMemo(() => {
-    const percent = percentOf(i18n.language);
+    const percent = numbers(i18n.language).percent;
     return row.found.flatMap(({ box_xyxy: box, class: name, class_id: classId, score }) =>
       box ? [{ box, classId, label: `${name} ${percent(score)}` }] : [],
     );
   }, [row, i18n.language]);
-  const percent = percentOf(i18n.language);
+  const percent = numbers(i18n.language).percent;
   const findings = row.ranked.length > 0 ? row.ranked : [...row.found].sort((a, b) => b.score - a.score);
   const size = picture.size ?? { width: row.width || 1, height: row.height || 1 };
   const missing = url === null || picture.status === 'undecodable';

@@ -2,7 +2,7 @@ import { useState } from 'react';
 import { Dialog, Form, Heading, Input, Label, Modal, ModalOverlay, TextField } from 'react-aria-components';
 import { useTranslation } from 'react-i18next';
 
-import { ApiProblem } from '../../api/problem';
+import { asProblem, type ApiProblem } from '../../api/problem';
 import { Button } from '../../components/Button';
 import dialog from '../../components/Dialog.module.css';
 import { ProblemMessage } from '../../components/ProblemMessage';
@@ -49,7 +49,7 @@ export function ChangeDialog({ wanted: { action, version }, model, champion, onC
       why: why.trim() || 'by hand',
       force: !isApproved && isForced,
     }).then(onDone, (error: unknown) => {
-      setProblem(error instanceof ApiProblem ? error : new ApiProblem('page_error', 0, String(error)));
+      setProblem(asProblem(error));
       setBusy(false);
     });
   };
