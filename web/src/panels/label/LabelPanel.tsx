@@ -4,7 +4,7 @@ import { useTranslation } from 'react-i18next';
 import { useLocation, useSearch } from 'wouter';
 
 import { useModels } from '../../api/client';
-import { ApiProblem } from '../../api/problem';
+import { ApiProblem, asProblem } from '../../api/problem';
 import { Button, Toggle } from '../../components/Button';
 import { EmptyState } from '../../components/EmptyState';
 import { PageHead } from '../../components/PageHead';
@@ -58,15 +58,7 @@ export default function LabelPanel() {
           />
         )}
       </PageHead>
-      {problem && (
-        <ProblemMessage problem={problem}>
-          <div>
-            <Button small icon="retry" onPress={() => void models.refetch()}>
-              {t('app.retry')}
-            </Button>
-          </div>
-        </ProblemMessage>
-      )}
+      {problem && <ProblemMessage problem={problem} onRetry={() => void models.refetch()} />}
       {models.isPending && !problem && <Skeleton height={420} />}
       {models.data && !model && (
         <EmptyState icon="layers" title={t('try.no_model_title')} text={t('try.no_model_text')} />
@@ -123,16 +115,7 @@ function Items({ task, source, ...rest }: ItemsProps) {
   const items = useItems(task, source);
   const again = () => void queries.resetQueries({ queryKey: ['label', task, source] });
   if (items.error) {
-    const { error } = items;
-    return (
-      <ProblemMessage problem={error instanceof ApiProblem ? error : new ApiProblem('page_error', 0, String(error))}>
-        <div>
-          <Button small icon="retry" onPress={again}>
-            {t('app.retry')}
-          </Button>
-        </div>
-      </ProblemMessage>
-    );
+    return <ProblemMessage problem={asProblem(items.error)} onRetry={again} />;
   }
   if (!items.data) return <Skeleton height={420} />;
   if (items.data.length === 0) {

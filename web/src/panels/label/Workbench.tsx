@@ -2,7 +2,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useEffect, useMemo, useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
-import { ApiProblem } from '../../api/problem';
+import { ApiProblem, asProblem } from '../../api/problem';
 import { Button } from '../../components/Button';
 import { EmptyState } from '../../components/EmptyState';
 import { ProblemMessage } from '../../components/ProblemMessage';
@@ -55,9 +55,7 @@ export function Workbench({ items, classes, point, hasKeys, onAgain }: Workbench
     setBusy(true);
     setProblem(null);
     work()
-      .then(then, (error: unknown) =>
-        setProblem(error instanceof ApiProblem ? error : new ApiProblem('page_error', 0, String(error))),
-      )
+      .then(then, (error: unknown) => setProblem(asProblem(error)))
       .finally(() => setBusy(false));
   };
   const judge = (verdict: Verdict, label: Label | null) => {

@@ -2,7 +2,7 @@ import { useQueryClient } from '@tanstack/react-query';
 import { useMemo, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
-import { ApiProblem } from '../../api/problem';
+import { ApiProblem, asProblem } from '../../api/problem';
 import { Button } from '../../components/Button';
 import { Card } from '../../components/Card';
 import { ProblemMessage } from '../../components/ProblemMessage';
@@ -19,7 +19,6 @@ import type { RecentBatch } from './recent';
 import { EVERYTHING, filtered, sorted, type Order, type Row } from './rows';
 import type { PictureSource } from './sources';
 import { Statistics } from './Statistics';
-import { asProblem } from './store';
 import { RemoveDialog } from './RemoveDialog';
 
 interface BatchViewProps {

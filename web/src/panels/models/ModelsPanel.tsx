@@ -2,8 +2,7 @@ import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { useModels, type Model } from '../../api/client';
-import { ApiProblem } from '../../api/problem';
-import { Button } from '../../components/Button';
+import { asProblem } from '../../api/problem';
 import { Card } from '../../components/Card';
 import { EmptyState } from '../../components/EmptyState';
 import { PageHead } from '../../components/PageHead';
@@ -41,17 +40,7 @@ export default function ModelsPanel() {
         )}
       </PageHead>
       <div className={styles.panel}>
-        {problem && (
-          <ProblemMessage
-            problem={problem instanceof ApiProblem ? problem : new ApiProblem('page_error', 0, String(problem))}
-          >
-            <div>
-              <Button small icon="retry" onPress={again}>
-                {t('app.retry')}
-              </Button>
-            </div>
-          </ProblemMessage>
-        )}
+        {problem && <ProblemMessage problem={asProblem(problem)} onRetry={again} />}
         {serving.isPending && !problem && <Skeleton height={160} />}
         {serving.data && <Serving models={serving.data.models} failures={serving.data.failures} />}
         {history.data && !model && (

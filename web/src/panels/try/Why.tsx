@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
-import { ApiProblem } from '../../api/problem';
+import { asProblem, type ApiProblem } from '../../api/problem';
 import { isAbort } from '../../api/upload';
 import { Toggle } from '../../components/Button';
 import { ProblemMessage } from '../../components/ProblemMessage';
@@ -56,7 +56,7 @@ export function useWhy({ id, file }: Picture): Why {
       (blob) => setHeld({ id, reasons: { task, status: 'shown', url: URL.createObjectURL(blob) } }),
       (error: unknown) => {
         if (isAbort(error)) return;
-        const problem = error instanceof ApiProblem ? error : new ApiProblem('page_error', 0, String(error));
+        const problem = asProblem(error);
         setHeld({ id, reasons: { task, status: 'failed', problem } });
       },
     );

@@ -3,8 +3,8 @@ import { useState, type ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { useModels, type Model } from '../../api/client';
-import { ApiProblem } from '../../api/problem';
-import { Button, IconButton } from '../../components/Button';
+import { ApiProblem, asProblem } from '../../api/problem';
+import { IconButton } from '../../components/Button';
 import { Card } from '../../components/Card';
 import { EmptyState } from '../../components/EmptyState';
 import { PageHead } from '../../components/PageHead';
@@ -63,7 +63,7 @@ export default function WatchPanel() {
         />
       </PageHead>
       {models.isPending && <Skeleton height={320} />}
-      {models.error && <Trouble error={models.error} onRetry={() => void models.refetch()} />}
+      {models.error && <ProblemMessage problem={asProblem(models.error)} onRetry={() => void models.refetch()} />}
       {models.data && task === '' && (
         <EmptyState icon="pulse" title={t('watch.none_title')} text={t('watch.none_text')} />
       )}
@@ -107,7 +107,7 @@ function Board({ task, range, models }: { task: string; range: Range; models: re
       <Asked query={alerts} titleKey="watch.alerts.title">
         {({ alerts: found, watched_at }) => <Alerts alerts={found} watchedAt={watched_at} askedAt={alerts.dataUpdatedAt} />}
       </Asked>
-      {summary.error && <Trouble error={summary.error} onRetry={() => void summary.refetch()} />}
+      {summary.error && <ProblemMessage problem={asProblem(summary.error)} onRetry={() => void summary.refetch()} />}
       {!data && !summary.error && (
         <>
           {range === 'month' && (
@@ -203,7 +203,7 @@ function Asked<T>({ query, titleKey, children }: AskedProps<T>) {
       {isForbidden(query.error) ? (
         <Nothing icon="key" text={t('watch.no_right')} />
       ) : (
-        <Trouble error={query.error} onRetry={() => void query.refetch()} />
+        <ProblemMessage problem={asProblem(query.error)} onRetry={() => void query.refetch()} />
       )}
     </Card>
   );
@@ -211,17 +211,4 @@ function Asked<T>({ query, titleKey, children }: AskedProps<T>) {
 
 function isForbidden(error: unknown): boolean {
   return error instanceof ApiProblem && error.code === 'role_too_low';
-}
-
-function Trouble({ error, onRetry }: { error: unknown; onRetry: () => void }) {
-  const { t } = useTranslation();
-  return (
-    <ProblemMessage problem={error instanceof ApiProblem ? error : new ApiProblem('page_error', 0, String(error))}>
-      <div>
-        <Button small icon="retry" onPress={onRetry}>
-          {t('app.retry')}
-        </Button>
-      </div>
-    </ProblemMessage>
-  );
 }
