@@ -160,10 +160,8 @@ class AlertStore:
     def _swap(self, connection: sa.Connection, state: AlertState) -> bool:
         values = asdict(state) | {"revision": state.revision + 1}
         if state.revision == 0:
-            return (
-                connection.execute(insert_into(ALERTS, self.engine).values(values).on_conflict_do_nothing()).rowcount
-                == 1
-            )
+            insert = insert_into(ALERTS, self.engine).values(values).on_conflict_do_nothing()
+            return connection.execute(insert).rowcount == 1
         key = (ALERTS.c.rule == state.rule, ALERTS.c.label == state.label, ALERTS.c.revision == state.revision)
         return connection.execute(sa.update(ALERTS).where(*key).values(values)).rowcount == 1
 

@@ -54,15 +54,7 @@ export default function LabelPanel() {
           />
         )}
       </PageHead>
-      {problem && (
-        <ProblemMessage problem={problem}>
-          <div>
-            <Button small icon="retry" onPress={() => void models.refetch()}>
-              {t('app.retry')}
-            </Button>
-          </div>
-        </ProblemMessage>
-      )}
+      {problem && <ProblemMessage problem={problem} onRetry={() => void models.refetch()} />}
       {models.isPending && !problem && <Skeleton height={420} />}
       {models.data && !model && (
         <EmptyState icon="layers" title={t('try.no_model_title')} text={t('try.no_model_text')} />
@@ -119,15 +111,7 @@ function Items({ task, source, ...rest }: ItemsProps) {
   const items = useItems(task, source);
   const again = () => void queries.resetQueries({ queryKey: ['label', task, source] });
   if (items.error) {
-    return (
-      <ProblemMessage problem={asProblem(items.error)}>
-        <div>
-          <Button small icon="retry" onPress={again}>
-            {t('app.retry')}
-          </Button>
-        </div>
-      </ProblemMessage>
-    );
+    return <ProblemMessage problem={asProblem(items.error)} onRetry={again} />;
   }
   if (!items.data) return <Skeleton height={420} />;
   if (items.data.length === 0) {

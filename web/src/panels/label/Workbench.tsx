@@ -55,9 +55,7 @@ export function Workbench({ items, classes, point, hasKeys, onAgain }: Workbench
     setBusy(true);
     setProblem(null);
     work()
-      .then(then, (error: unknown) =>
-        setProblem(asProblem(error)),
-      )
+      .then(then, (error: unknown) => setProblem(asProblem(error)))
       .finally(() => setBusy(false));
   };
   const judge = (verdict: Verdict, label: Label | null) => {

@@ -49,15 +49,7 @@ export default function LivePanel() {
           />
         )}
       </PageHead>
-      {problem && (
-        <ProblemMessage problem={problem}>
-          <div>
-            <Button small icon="retry" onPress={() => void models.refetch()}>
-              {t('app.retry')}
-            </Button>
-          </div>
-        </ProblemMessage>
-      )}
+      {problem && <ProblemMessage problem={problem} onRetry={() => void models.refetch()} />}
       {models.isPending && !problem && <Skeleton height={360} />}
       {models.data && task === undefined && (
         <EmptyState icon="layers" title={t('try.no_model_title')} text={t('try.no_model_text')} />

@@ -79,15 +79,7 @@ export default function ManyPanel() {
       {isDragging && <DropVeil text={t('try.drop_now')} />}
 
       <div className={styles.panel}>
-        {models.error && (
-          <ProblemMessage problem={asProblem(models.error)}>
-            <div>
-              <Button small icon="retry" onPress={() => void models.refetch()}>
-                {t('app.retry')}
-              </Button>
-            </div>
-          </ProblemMessage>
-        )}
+        {models.error && <ProblemMessage problem={asProblem(models.error)} onRetry={() => void models.refetch()} />}
         {batch ? (
           <BatchView
             key={batch.id}

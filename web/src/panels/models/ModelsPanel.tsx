@@ -3,7 +3,6 @@ import { useTranslation } from 'react-i18next';
 
 import { useModels, type Model } from '../../api/client';
 import { asProblem } from '../../api/problem';
-import { Button } from '../../components/Button';
 import { Card } from '../../components/Card';
 import { EmptyState } from '../../components/EmptyState';
 import { PageHead } from '../../components/PageHead';
@@ -42,15 +41,7 @@ export default function ModelsPanel() {
         )}
       </PageHead>
       <div className={styles.panel}>
-        {problem && (
-          <ProblemMessage problem={asProblem(problem)}>
-            <div>
-              <Button small icon="retry" onPress={again}>
-                {t('app.retry')}
-              </Button>
-            </div>
-          </ProblemMessage>
-        )}
+        {problem && <ProblemMessage problem={asProblem(problem)} onRetry={again} />}
         {serving.isPending && <Skeleton height={160} />}
         {serving.data && <Serving models={serving.data.models} failures={serving.data.failures} />}
         {history.isPending && <Skeleton height={320} />}

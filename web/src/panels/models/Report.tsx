@@ -37,15 +37,7 @@ export default function Report({ version, onClose }: { version: Version; onClose
           {t('app.close')}
         </Button>
       </header>
-      {report.error && (
-        <ProblemMessage problem={asProblem(report.error)}>
-          <div>
-            <Button small icon="retry" onPress={() => void report.refetch()}>
-              {t('app.retry')}
-            </Button>
-          </div>
-        </ProblemMessage>
-      )}
+      {report.error && <ProblemMessage problem={asProblem(report.error)} onRetry={() => void report.refetch()} />}
       {report.isPending && <Skeleton height={240} />}
       {report.data && (
         <>

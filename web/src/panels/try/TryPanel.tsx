@@ -87,13 +87,7 @@ export default function TryPanel() {
 
       {problem && (
         <div className={styles.problem}>
-          <ProblemMessage problem={problem}>
-            <div>
-              <Button small icon="retry" onPress={() => void models.refetch()}>
-                {t('app.retry')}
-              </Button>
-            </div>
-          </ProblemMessage>
+          <ProblemMessage problem={problem} onRetry={() => void models.refetch()} />
         </div>
       )}
       {models.isPending && !problem && <Skeleton height={360} />}

@@ -3,7 +3,6 @@ import type { ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { ApiProblem, asProblem } from '../../api/problem';
-import { Button } from '../../components/Button';
 import { Card } from '../../components/Card';
 import { ProblemMessage } from '../../components/ProblemMessage';
 import { Skeleton } from '../../components/Skeleton';
@@ -20,7 +19,7 @@ export function Asked<T>({ query, titleKey, children }: AskedProps<T>) {
   const { t } = useTranslation();
   const { data, error } = query;
   const isDenied = isForbidden(error);
-  const trouble = error && !isDenied && <Trouble error={error} onRetry={() => void query.refetch()} />;
+  const trouble = error && !isDenied && <ProblemMessage problem={asProblem(error)} onRetry={() => void query.refetch()} />;
   if (data !== undefined && !isDenied) {
     // What was known stays, with whatever is open in it: a connection that is lost for a moment takes nothing away.
     return (
@@ -37,18 +36,4 @@ export function Asked<T>({ query, titleKey, children }: AskedProps<T>) {
 /** Whether another key is needed to see it. */
 export function isForbidden(error: unknown): boolean {
   return error instanceof ApiProblem && error.code === 'role_too_low';
-}
-
-/** What went wrong, and another try. */
-export function Trouble({ error, onRetry }: { error: unknown; onRetry: () => void }) {
-  const { t } = useTranslation();
-  return (
-    <ProblemMessage problem={asProblem(error)}>
-      <div>
-        <Button small icon="retry" onPress={onRetry}>
-          {t('app.retry')}
-        </Button>
-      </div>
-    </ProblemMessage>
-  );
 }

@@ -2,14 +2,16 @@ import { useState, type ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { useModels, type Model } from '../../api/client';
+import { asProblem } from '../../api/problem';
 import { IconButton } from '../../components/Button';
 import { EmptyState } from '../../components/EmptyState';
 import { PageHead } from '../../components/PageHead';
+import { ProblemMessage } from '../../components/ProblemMessage';
 import { Segments } from '../../components/Segments';
 import { Skeleton } from '../../components/Skeleton';
 import { AccuracyCard } from './AccuracyCard';
 import { Alerts } from './Alerts';
-import { Asked, isForbidden, Trouble } from './Asked';
+import { Asked, isForbidden } from './Asked';
 import { ComparisonCard } from './ComparisonCard';
 import type { ChartMark } from './charts';
 import { Confidence } from './Confidence';
@@ -59,7 +61,7 @@ export default function WatchPanel() {
         />
       </PageHead>
       {models.isPending && <Skeleton height={320} />}
-      {models.error && <Trouble error={models.error} onRetry={() => void models.refetch()} />}
+      {models.error && <ProblemMessage problem={asProblem(models.error)} onRetry={() => void models.refetch()} />}
       {models.data && task === '' && (
         <EmptyState icon="pulse" title={t('watch.none_title')} text={t('watch.none_text')} />
       )}
@@ -103,7 +105,7 @@ function Board({ task, range, models }: { task: string; range: Range; models: re
       <Asked query={alerts} titleKey="watch.alerts.title">
         {(found) => <Alerts alerts={found.alerts} watched={found} askedAt={alerts.dataUpdatedAt} />}
       </Asked>
-      {summary.error && <Trouble error={summary.error} onRetry={() => void summary.refetch()} />}
+      {summary.error && <ProblemMessage problem={asProblem(summary.error)} onRetry={() => void summary.refetch()} />}
       {!data && !summary.error && (
         <>
           {range === 'month' && (
