@@ -27,15 +27,15 @@ export interface Numbers {
   readonly duration: (seconds: number) => string;
 }
 
-const made = new Map<string, Numbers>();
+const known = new Map<string, Numbers>();
 
 /** The one place that writes numbers; a format costs more to make than to use, so that a language has one of each. */
 export function numbers(language: string): Numbers {
-  const known = made.get(language);
-  if (known) return known;
+  const before = known.get(language);
+  if (before) return before;
   const format = (options: Intl.NumberFormatOptions) => {
-    const { format: write } = new Intl.NumberFormat(language, options);
-    return (value: number) => write(value);
+    const made = new Intl.NumberFormat(language, options);
+    return (value: number) => made.format(value);
   };
   const unit = (name: string, unitDisplay: 'short' | 'long') =>
     format({ style: 'unit', unit: name, unitDisplay, maximumFractionDigits: 1 });
@@ -63,7 +63,7 @@ export function numbers(language: string): Numbers {
     duration: (value) =>
       value < 90 ? seconds(Math.ceil(value)) : value < 5_400 ? minutes(Math.round(value / 60)) : hours(value / 3_600),
   };
-  made.set(language, found);
+  known.set(language, found);
   return found;
 }
 
