@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -39,6 +40,18 @@ def voc_dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 def datasets(folder_dataset: Dataset, voc_dataset: Dataset) -> dict[str, Dataset]:
     """A dataset for every task."""
     return {"classification": folder_dataset, "detection": voc_dataset}
+
+
+@pytest.fixture(scope="session")
+def bundles(datasets: dict[str, Dataset], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """`classification`, `classification-2` and `detection`."""
+    from tests.bundles import make_bundle  # with it comes all that trains, which few tests need
+
+    folder = tmp_path_factory.mktemp("bundles")
+    return {
+        name: make_bundle(name.split("-")[0], datasets[name.split("-")[0]], folder / name / "bundle", seed)
+        for seed, name in enumerate(("classification", "classification-2", "detection"))
+    }
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,11 @@ import jsxA11y from 'eslint-plugin-jsx-a11y';
 import reactHooks from 'eslint-plugin-react-hooks';
 import tseslint from 'typescript-eslint';
 
+const NO_HTML = {
+  selector: "JSXAttribute[name.name='dangerouslySetInnerHTML']",
+  message: 'Text is never HTML here.',
+};
+
 export default tseslint.config(
   { ignores: ['node_modules', 'src/api/schema.d.ts', 'test-results'] },
   js.configs.recommended,
@@ -21,10 +26,15 @@ export default tseslint.config(
       '@typescript-eslint/consistent-type-definitions': ['error', 'interface'],
       'no-restricted-syntax': [
         'error',
-        { selector: "JSXAttribute[name.name='dangerouslySetInnerHTML']", message: 'Text is never HTML here.' },
+        NO_HTML,
+        {
+          selector: "NewExpression[callee.object.name='Intl'][callee.property.name='NumberFormat']",
+          message: 'Numbers are written by lib/numbers.ts, the same in every panel.',
+        },
       ],
     },
   },
+  { files: ['src/lib/numbers.ts'], rules: { 'no-restricted-syntax': ['error', NO_HTML] } },
   { files: ['**/*.{js,mjs}'], ...tseslint.configs.disableTypeChecked },
   { files: ['scripts/*.mjs'], languageOptions: { globals: { console: 'readonly', process: 'readonly' } } },
 );

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +23,8 @@ if TYPE_CHECKING:
 
 _ROLLING = 60
 """Answers over which the score is taken in the picture."""
-_STEP = 5
-"""Answers from one point of the picture to the next, at least."""
-_POINTS = 150
-"""Of a curve, about: a detector's score takes a tenth of a second."""
+_EVERY_S = 2.0
+"""From one point of a curve to the next, at least: a detector's score takes a tenth of a second."""
 _PAUSE_S = 5.0
 """Nobody asked for so long: a gap in the curve."""
 _ACTS = {
@@ -127,14 +126,14 @@ def _timeline(drill: Drill) -> bytes:
 def _panel(drill: Drill, subject: Subject, axes: Axes) -> None:
     """One task's scores over time, with what was asked of them."""
     answers = sorted(drill.answers[subject.task], key=lambda answer: answer.at)
-    ends = np.arange(min(_ROLLING, len(answers)), len(answers) + 1, max(_STEP, len(answers) // _POINTS))
-    scores = np.array([subject.score(answers[max(0, end - _ROLLING) : end]) for end in ends.tolist()])
-    seconds = np.array([drill.timeline.seconds(answers[end - 1].at) for end in ends.tolist()])
-    version_at = np.array([answers[end - 1].version for end in ends.tolist()])
+    moments = [drill.timeline.seconds(answer.at) for answer in answers]
+    ends = _ends(moments)
+    scores = np.array([subject.score(answers[max(0, end - _ROLLING) : end]) for end in ends])
+    version_at = np.array([answers[end - 1].version for end in ends])
     for number, version in enumerate(sorted({answer.version for answer in answers}, key=int)):
         # A gap where another version answered, or nobody asked.
         shown = np.where(version_at == version, scores, np.nan)
-        axes.plot(*_with_gaps(seconds, shown), color=PALETTE[number], label=f"version {version}")
+        axes.plot(*_with_gaps(moments, ends, shown), color=PALETTE[number], label=f"version {version}")
     for failure in drill.failures:
         if failure.task == subject.task:
             axes.plot(drill.timeline.seconds(failure.at), 0.0, marker="x", color=PALETTE[3])
@@ -146,10 +145,24 @@ def _panel(drill: Drill, subject: Subject, axes: Axes) -> None:
     axes.legend(loc="lower left")
 
 
+def _ends(moments: Sequence[float]) -> list[int]:
+    """How many answers each point of a curve comes after: at a steady pace, and the last before every pause."""
+    ends: list[int] = []
+    for end in range(min(_ROLLING, len(moments)) or 1, len(moments) + 1):
+        at = moments[end - 1]
+        is_last = end == len(moments) or moments[end] - at > _PAUSE_S
+        if is_last or not ends or at - moments[ends[-1] - 1] >= _EVERY_S:
+            ends.append(end)
+    return ends
+
+
 def _with_gaps(
-    seconds: npt.NDArray[np.float64], shown: npt.NDArray[np.float64]
+    moments: Sequence[float], ends: Sequence[int], shown: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    pauses = np.flatnonzero(np.diff(seconds) > _PAUSE_S)
+    seconds = np.array([moments[end - 1] for end in ends])
+    # By the answers between two points: a curve's points may be far apart while people go on asking.
+    paused = np.array([np.diff(moments[one - 1 : other]).max() for one, other in pairwise(ends)]) > _PAUSE_S
+    pauses = np.flatnonzero(paused)
     return np.insert(seconds, pauses + 1, seconds[pauses]), np.insert(shown, pauses + 1, np.nan)
 
 

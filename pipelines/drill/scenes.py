@@ -39,7 +39,7 @@ class Scenes(Subject):
     recovery = 0.9
 
     def __init__(
-        self, *, train: int = 480, epochs: int = 10, again: int = 3, traffic: int = 440, labels: int = 300
+        self, *, train: int = 480, epochs: int = 9, again: int = 2, traffic: int = 440, labels: int = 280
     ) -> None:
         """Read the scans.
 
@@ -65,7 +65,7 @@ class Scenes(Subject):
             "model": {"width": 12, "neck": 32, "head_convs": 1},
             "training": {
                 "max_epochs": self._epochs,
-                # Small batches and a short average: 600 steps must do.
+                # Small batches and a short average: 540 steps must do.
                 "batch_size": 8,
                 "ema_decay": 0.98,
                 "learning_rate": 0.003,

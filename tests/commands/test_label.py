@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -188,10 +190,21 @@ def test_what_cannot_be_taken_stops_the_import_unless_partial(project: Path, sto
 def test_images_go_to_cvat_and_come_back(project: Path, store: PredictionStore) -> None:
     assert run("export", "out.zip", "--format", "cvat", "--limit", "4").exit_code == 0
     assert "0 labels stored; 4 annotated by nobody" in run("import", "out.zip").output
+    # CVAT keeps no `source="auto"` of what it imports: what is the model's is known by the stored answer.
+    with zipfile.ZipFile("out.zip") as archive:
+        xml = archive.read("annotations.xml").decode().replace('source="auto"', 'source="manual"')
+    id_, name = re.findall(r'name="(\w+)\.png".*?<tag label="(\w+)"', xml, re.DOTALL)[0]
+    other = str((int(name) + 1) % 10)
+    Path("annotations.xml").write_text(xml.replace(f'<tag label="{name}"', f'<tag label="{other}"', 1))
+    assert "1 labels stored; 3 annotated by nobody" in run("import", "annotations.xml").output
+    assert feedback(store, id_) == [("cvat/unknown", "corrected", other)]
+    assert "0 labels stored; 1 as before; 3 annotated by nobody" in run("import", "annotations.xml").output
     done = run("import", "out.zip", "--untouched", "--annotator", "ann")
     assert "4 labels stored" in done.output
     rows = store.judged(task="classification")
-    assert {(row["verdict"], row["key_id"]) for row in rows} == {("right", "cvat/ann")}
+    assert {(row["verdict"], row["key_id"]) for row in rows} == {
+        ("right", "cvat/ann"), ("corrected", "cvat/unknown"),
+    }  # fmt: skip
     assert "it exists" in run("export", "out.zip", "--format", "cvat").output
 
 

@@ -24,6 +24,7 @@ from visionloop.monitoring.alerts.loop import Loop
 from visionloop.monitoring.alerts.messages import Message, trial_message
 from visionloop.monitoring.alerts.secrets import redact
 from visionloop.monitoring.alerts.settings import AlertSettings, ChannelSettings
+from visionloop.monitoring.alerts.store import Look
 from visionloop.monitoring.settings import MonitoringSettings
 from visionloop.monitoring.store.errors import StoreError
 
@@ -304,8 +305,11 @@ def test_a_database_that_is_away_is_told_once_and_its_return_too(world: Make, cl
         loop.once()
         clock.pass_s(30)
     assert [message.title for message in memory.sent] == ["[visionloop critical] store"]
+    assert one.store.last_look() is None
     away = False
     loop.once()
     loop.once()
+    # Whoever wants to know whether somebody watches is told how often that is.
+    assert one.store.last_look() == Look(looked_at=clock(), interval_s=one.settings.interval_s)
     assert [message.title for message in memory.sent][1:] == ["[visionloop critical] resolved: store"]
     assert len({message.incident for message in memory.sent}) == 1

@@ -9,6 +9,7 @@ import json
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -86,6 +87,37 @@ def test_what_label_studio_gives_back_is_what_was_submitted() -> None:
     assert (skipped.labels, skipped.num_skipped) == ((), 1)
     nobody = exported([annotated(BOXES)[0] | {"annotations": []}])
     assert (nobody.labels, nobody.num_untouched) == ((), 1)
+
+
+def test_an_export_of_label_studio_itself_is_understood() -> None:
+    """What version 1.23 exported of tasks that went through its API; images and addresses left out."""
+    read = label_studio.read_export((Path(__file__).parent / "label_studio_1_23.json").read_bytes(), "export.json")
+    assert (read.findings, read.num_skipped, read.num_untouched) == ((), 3, 1)
+    said = [(label.record, label.annotator, label.class_name, len(label.boxes)) for label in read.labels]
+    assert said == [
+        ("task 2, annotation 2", "label-studio/2", "0", 0),
+        ("task 4, annotation 4", "label-studio/1", "9", 0),
+        ("task 4, annotation 5", "label-studio/2", "1", 0),
+        ("task 10, annotation 9", "label-studio/2", None, 6),
+        ("task 12, annotation 11", "label-studio/1", None, 2),
+        ("task 12, annotation 12", "label-studio/2", None, 0),
+        ("task 15, annotation 14", "label-studio/2", None, 2),
+    ]
+    assert read.labels[0].at == datetime(2026, 11, 22, 3, 17, 46, 315314, UTC)
+    # Drawn by hand at 1.5, 2.25 with 20.125 x 30.5 percent.
+    name, box = read.labels[3].boxes[-1]
+    assert name == "7"
+    assert box == pytest.approx((0.015, 0.0225, 0.21625, 0.3275))
+
+
+def test_json_min_is_told_from_other_files() -> None:
+    record = {
+        "image": "a.png", "prediction_id": "a1", "image_sha256": "e" * 64, "id": 1, "label": "8", "annotator": 1,
+        "annotation_id": 1, "created_at": "2026-11-22T03:17:45Z", "updated_at": "2026-11-22T03:17:45Z",
+        "lead_time": 3.2,
+    }  # fmt: skip
+    (finding,) = exported([record, record]).findings
+    assert (finding.rule, finding.found) == ("unreadable", "the form JSON-MIN")
 
 
 def with_box(**value: Any) -> Callable[[list[dict[str, Any]]], None]:
@@ -172,10 +204,54 @@ def test_cvat_gets_images_and_answers_and_gives_back_what_was_changed() -> None:
     assert boxes.boxes[0][0] == "RBC"
     assert boxes.boxes[0][1] == pytest.approx((0.05, 0.2, 0.55, 0.7))
     assert (tag.prediction_id, tag.class_name, tag.boxes) == ("b2", "RBC", ())
+    assert boxes.looked_at
     changed = cvat.read(edited(data, with_shape(xtl="20.00")), "out.zip")
     assert [label.prediction_id for label in changed.labels] == ["a1"]
     assert changed.labels[0].boxes[0][1][0] == pytest.approx(0.1)
     assert changed.num_untouched == 1
+
+
+PROJECT = """<?xml version="1.0" encoding="utf-8"?>
+<annotations>
+  <version>1.1</version>
+  <meta>
+    <project>
+      <id>2</id>
+      <updated>2026-11-20 10:00:00.5+00:00</updated>
+      <tasks>
+        <task><id>7</id><updated>2026-11-19 09:00:00+00:00</updated><subset>default</subset>
+          <assignee><username>ann</username><email>ann@example.org</email></assignee></task>
+        <task><id>8</id><updated>2026-11-20 10:00:00+00:00</updated><subset></subset><assignee></assignee></task>
+      </tasks>
+      <subsets>default</subsets>
+      <owner><username>boss</username><email>boss@example.org</email></owner>
+      <assignee><username>bob</username><email>bob@example.org</email></assignee>
+      <labels><label><name>RBC</name><color>#e6194b</color><type>any</type><attributes></attributes></label></labels>
+    </project>
+    <dumped>2026-11-20 11:00:00+00:00</dumped>
+  </meta>
+  <image id="0" name="a1.png" subset="default" task_id="7" width="200" height="100">
+    <box label="RBC" source="manual" occluded="0" xtl="10.00" ytl="20.00" xbr="110.00" ybr="70.00" z_order="0">
+    </box>
+  </image>
+  <image id="1" name="b2.png" subset="default" task_id="8" width="200" height="100">
+    <tag label="RBC" source="file">
+    </tag>
+  </image>
+</annotations>
+"""
+"""As `dump_as_cvat_annotation` of CVAT itself writes a project: every task has an assignee of its own, and what was
+imported is "manual" or "file", whatever `source` the imported file gave it."""
+
+
+def test_a_cvat_project_names_whoever_has_the_task_of_an_image() -> None:
+    first, second = cvat.read(PROJECT.encode(), "annotations.xml").labels
+    assert (first.prediction_id, first.annotator) == ("a1", "cvat/ann")
+    assert first.at == datetime(2026, 11, 19, 9, tzinfo=UTC)
+    assert (second.prediction_id, second.annotator, second.class_name) == ("b2", "cvat/bob", "RBC")
+    # Whether a person drew or accepted these, or they are as imported, the file does not say.
+    assert not first.looked_at
+    assert not second.looked_at
 
 
 @pytest.mark.parametrize(

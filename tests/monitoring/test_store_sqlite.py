@@ -41,7 +41,7 @@ def test_a_database_of_a_newer_version_is_left_alone(store: PredictionStore, tmp
     assert str(caught.value) == (
         "the prediction store has schema 9999, which this version does not know\n"
         "  where:    SQLite database predictions.db\n"
-        "  expected: schema 0005 or older: a newer version of visionloop made this one\n"
+        "  expected: schema 0006 or older: a newer version of visionloop made this one\n"
         "  to do:    upgrade visionloop, or set the store's `url` to another database"
     )
 

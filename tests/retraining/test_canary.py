@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.registry.conftest import MODEL, NOW, Project
 from visionloop.artifact import deployment
@@ -17,7 +16,6 @@ from visionloop.evaluation.settings import GateSettings
 from visionloop.evaluation.summary import EvaluationSummary
 from visionloop.monitoring.settings import StoreSettings
 from visionloop.monitoring.store import FeedbackRow, PredictionRow, PredictionStore
-from visionloop.registry import champions
 from visionloop.registry.champions import rollback
 from visionloop.registry.deploy import deploy
 from visionloop.registry.models import record_verdict
@@ -74,7 +72,9 @@ def answer(root: Path, digests: tuple[str, str], count: int, said: tuple[str, st
     store.close()
 
 
-def test_with_answers_and_time_it_becomes_the_champion(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_answers_and_time_it_becomes_the_champion(
+    project: Project, killed_promoting: Callable[[Callable[[], object]], None]
+) -> None:
     digests = start(project)
     assert look(project, NOW + 30 * HOUR, settings=TrialSettings()) is None  # off by default
     found = look(project, NOW + HOUR)
@@ -93,17 +93,8 @@ def test_with_answers_and_time_it_becomes_the_champion(project: Project, monkeyp
     assert said is not None
     assert (said.outcome, lineup(project).champion.version) == ("promoted", "1")
 
-    # Killed between the champion's alias and the pointer; the next call completes it.
-    class Killed(BaseException):
-        pass
-
-    def die(*_: object) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(champions, "point_to_champion", die)
-        with pytest.raises(Killed):
-            look(project, NOW + 24 * HOUR, settings=enough)
+    # The next call completes what was killed.
+    killed_promoting(lambda: look(project, NOW + 24 * HOUR, settings=enough))
     assert (project.aliases()["champion"], lineup(project).champion.version) == ("2", "1")
     again = look(project, NOW + 25 * HOUR, settings=enough)
     assert again is not None

@@ -24,7 +24,6 @@ from visionloop.data.overlay import LabelledImage, Overlay, TrueObject
 from visionloop.evaluation.evaluate import evaluate
 from visionloop.evaluation.settings import GateSettings
 from visionloop.monitoring.history.suspects import SuspectKey, read_suspects
-from visionloop.registry import champions
 from visionloop.registry.champions import rollback
 from visionloop.registry.settings import RegistrySettings
 from visionloop.registry.submit import submit
@@ -100,7 +99,9 @@ def serving(project: Project) -> str:
     return Deployment.read(project.root / "mlruns/deployment.json").tasks["brightness"].champion.version
 
 
-def test_from_a_verdict_to_the_service_and_back(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_a_verdict_to_the_service_and_back(
+    project: Project, killed_promoting: Callable[[Callable[[], object]], None]
+) -> None:
     champion(project)
     job = Retraining(project, 127.5, promotion="none")
     judged = job.judge()
@@ -115,19 +116,9 @@ def test_from_a_verdict_to_the_service_and_back(project: Project, monkeypatch: p
     assert (found.outcome, canary and (canary.version, canary.share)) == ("canary", ("2", 0.1))
     assert found.line.endswith(f"visionloop promote {MODEL} 2")
 
-    # Killed between the champion's alias and the pointer; then called again, twice.
+    # Killed; then called again, twice.
     job.settings = RetrainingSettings()
-
-    class Killed(BaseException):
-        pass
-
-    def die(*_: object) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(champions, "point_to_champion", die)
-        with pytest.raises(Killed):
-            job.promote()
+    killed_promoting(job.promote)
     assert (project.aliases()["champion"], serving(project)) == ("2", "1")
     for _ in range(2):
         assert (job.promote().outcome, serving(project)) == ("promoted", "2")

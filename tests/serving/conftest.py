@@ -1,4 +1,4 @@
-"""Real bundles of untrained networks, deployed by a pointer; the API under a test client."""
+"""Bundles deployed by a pointer; the API under a test client."""
 
 from __future__ import annotations
 
@@ -11,29 +11,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
 import pytest
-import torch
 import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
 
-from tests.contract import tiny_plan
 from visionloop.artifact import deployment
 from visionloop.artifact.bundle import Bundle
 from visionloop.artifact.deployment import Canary, Lineup, Variant
-from visionloop.artifact.export import Trained, export_bundle
-from visionloop.artifact.settings import ExportSettings
-from visionloop.data.samples import Dataset
 from visionloop.monitoring.store import PredictionStore
 from visionloop.serving.api import Api
 from visionloop.serving.front import role_of
 from visionloop.serving.guard import Guard
+from visionloop.serving.keys import KeyRing
 from visionloop.serving.models import verbs
 from visionloop.serving.openapi import openapi_document
+from visionloop.serving.schema import ProblemBody
 from visionloop.serving.settings import BatchingSettings, ServingSettings
 from visionloop.task import task_names
 
@@ -44,30 +40,6 @@ def encoded(width: int = 48, height: int = 40, format: str = "PNG", seed: int = 
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format, **options)
     return buffer.getvalue()
-
-
-def make_bundle(task: str, dataset: Dataset, out: Path, seed: int) -> Path:
-    plan = tiny_plan(task)
-    torch.manual_seed(seed)
-    trained = Trained(
-        task=plan.task,
-        learner=plan.learner(len(dataset.classes)),
-        model=plan.model,
-        recipe=plan.recipe,
-        training={"seed": seed},
-    )
-    export_bundle(ExportSettings(), trained, dataset, out)
-    return out
-
-
-@pytest.fixture(scope="session")
-def bundles(datasets: dict[str, Dataset], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """`classification`, `classification-2` and `detection`."""
-    folder = tmp_path_factory.mktemp("bundles")
-    return {
-        name: make_bundle(name.split("-")[0], datasets[name.split("-")[0]], folder / name / "bundle", seed)
-        for seed, name in enumerate(("classification", "classification-2", "detection"))
-    }
 
 
 def variant(bundle: Path, version: str = "1") -> Variant:
@@ -102,6 +74,16 @@ def documented(response: httpx.Response) -> None:
         response.read()
         code = response.json()["code"]
         assert code in promised["x-codes"], f"{method} {path} answers {code}, which codes.py does not say of it"
+
+
+def problem(response: object, status: int, code: str) -> ProblemBody:
+    """The body of a refusal, which is complete."""
+    assert response.status_code == status, response.text  # type: ignore[attr-defined]
+    assert response.headers["content-type"] == "application/problem+json"  # type: ignore[attr-defined]
+    body = ProblemBody.model_validate(response.json())  # type: ignore[attr-defined]
+    assert (body.status, body.code) == (status, code)
+    assert all((body.detail, body.where, body.expected, body.action))
+    return body
 
 
 @dataclass
@@ -149,10 +131,10 @@ def serving(root: Path, bundles: dict[str, Path], settings: ServingSettings) -> 
 
 
 @contextmanager
-def listening(service: Service) -> Iterator[int]:
-    """The port of a real server in front of a service, whose API its client keeps running."""
-    app: Any = service.client.app
-    server = uvicorn.Server(uvicorn.Config(app, http="httptools", lifespan="off", log_level="error"))
+def listening(service: Service, ring: KeyRing | None = None) -> Iterator[str]:
+    """The address of a real server in front of a service, whose API its client keeps running."""
+    guarded = Guard(service.api.app(), ring=ring, settings=service.settings, role_of=role_of)
+    server = uvicorn.Server(uvicorn.Config(guarded, http="httptools", lifespan="off", log_level="error"))
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -160,7 +142,7 @@ def listening(service: Service) -> Iterator[int]:
         try:
             while not server.started:
                 time.sleep(0.01)
-            yield int(listener.getsockname()[1])
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
             thread.join(timeout=20)

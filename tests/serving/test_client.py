@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import pickle
-import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
-from tests.serving.conftest import SETTINGS, Service, encoded
+from tests.serving.conftest import Service, encoded, listening
 from visionloop.core.errors import VisionloopError
 from visionloop.serving.client import ApiError, Client
-from visionloop.serving.front import role_of
-from visionloop.serving.guard import Guard
 from visionloop.serving.keys import KeyRing, create_key
 from visionloop.serving.problems import Problem, problem_response
 
@@ -124,20 +119,6 @@ def test_readiness_is_waited_for() -> None:
         client.wait_ready(0)
     with Client("http://service", transport=Answers(refusal(400))) as client, pytest.raises(ApiError):
         client.ready()  # nobody gets ready who does not know the host
-
-
-@contextmanager
-def listening(service: Service, ring: KeyRing | None = None) -> Iterator[str]:
-    guarded = Guard(service.api.app(), ring=ring, settings=SETTINGS, role_of=role_of)
-    server = uvicorn.Server(uvicorn.Config(guarded, lifespan="off", log_level="error"))
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{bound.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(timeout=10)
 
 
 def test_frames_are_answered_to_the_last(service: Service) -> None:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import io
 import socket
-import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from azure.cognitiveservices.vision.customvision.prediction import CustomVisionPredictionClient
 from azure.cognitiveservices.vision.customvision.prediction.models import (
     CustomVisionErrorCodes,
@@ -23,31 +20,15 @@ from azure.cognitiveservices.vision.customvision.prediction.models import (
 )
 from msrest.authentication import ApiKeyCredentials
 
-from tests.serving.conftest import SETTINGS, Service, canary, encoded, variant
+from tests.serving.conftest import Service, canary, encoded, listening, variant
 from visionloop.artifact.deployment import Lineup
 from visionloop.serving.front import role_of
-from visionloop.serving.guard import Guard
 from visionloop.serving.keys import KeyRing, create_key
 from visionloop.serving.problems import Problem
 
 PROJECT = "7f4e3c1a-5b0d-4c51-9a44-0d6a4ad5a1f2"
 IMAGE = encoded()
 WIDTH, HEIGHT = 48, 40
-
-
-@contextmanager
-def listening(service: Service, ring: KeyRing | None = None) -> Iterator[str]:
-    """The service's API behind a guard on a free port; yields its address."""
-    guarded = Guard(service.api.app(), ring=ring, settings=SETTINGS, role_of=role_of)
-    server = uvicorn.Server(uvicorn.Config(guarded, lifespan="off", log_level="error"))
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{bound.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(timeout=10)
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.serving.conftest import SETTINGS, Service, canary, encoded
-from tests.serving.test_api import problem
+from tests.serving.conftest import SETTINGS, Service, canary, encoded, problem
 from visionloop.artifact.deployment import Deployment
 from visionloop.artifact.saliency import saliency
 from visionloop.core.images import ImageArray

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from tests.serving.altered import scaled, signed
-from tests.serving.conftest import Service, encoded, variant
-from tests.serving.test_api import problem
+from tests.serving.conftest import Service, encoded, problem, variant
 from visionloop.artifact.bundle import GOLDEN, GRAPH
 from visionloop.artifact.deployment import Lineup
 from visionloop.serving import metrics

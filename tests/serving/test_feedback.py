@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.serving.conftest import Service, encoded
-from tests.serving.test_api import problem
+from tests.serving.conftest import Service, encoded, problem
 
 JSON = {"Content-Type": "application/json"}
 

@@ -1,17 +1,22 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY
+from starlette.routing import Route
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.types import Receive, Scope, Send
 
 from visionloop.core.errors import ConfigError
 from visionloop.serving import front
+from visionloop.serving.api import Api
 from visionloop.serving.front import Front, role_of
+from visionloop.serving.page import VIEWS, Page
 from visionloop.serving.settings import KeySettings, ServingSettings, load_settings
 from visionloop.serving.tally import Tally
 
@@ -32,6 +37,7 @@ def client(
 def no_api(monkeypatch: pytest.MonkeyPatch) -> None:
     class Fake:
         tally = Tally()
+        page = Page(Path("nothing"))
 
         def app(self) -> object:
             async def ours(scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,6 +100,49 @@ def test_roles_of_routes() -> None:
     assert role_of("GET", "/v1/predictions/x") == "feedback"
     assert role_of("GET", "/metrics") == "admin"
     assert role_of("GET", "/anything/else") == "predict"
+
+
+@pytest.fixture
+def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[TestClient, list[str]]]:
+    """Somebody without a key before the real routes, and these."""
+    (tmp_path / "static").mkdir()
+    (tmp_path / "static/index.html").write_text("<!doctype html><title>page</title>")
+    api = Api(ServingSettings(), tmp_path, tmp_path, None)
+    api.page = Page(tmp_path / "static")
+    monkeypatch.setattr(front, "_APIS", [api])
+    routes = [re.sub(r"{[^}]*}", "x", route.path) for route in api.app().routes if isinstance(route, Route)]
+    yield client(tmp_path, address="192.0.2.7"), routes
+    api.close()
+
+
+HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+def test_a_stale_link_shows_the_page_to_whoever_has_no_key(far: tuple[TestClient, list[str]]) -> None:
+    visitor, _ = far
+    for path in ("/nowhere", "/many/nothing", "/Watch"):
+        answer = visitor.get(path, headers=HTML)
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+        assert "<title>page</title>" in answer.text
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+        assert answer.headers["x-request-id"]
+    assert visitor.get("/watch/", headers=HTML, follow_redirects=False).headers["location"].endswith("/watch")
+    # Programs, and whoever has a wrong key, are told what they were.
+    assert visitor.get("/nowhere").json()["code"] == "key_missing"
+    assert visitor.post("/nowhere", headers=HTML).status_code == 401
+    assert visitor.get("/nowhere", headers={**HTML, "X-API-Key": "wrong"}).json()["code"] == "key_unknown"
+    assert visitor.get("/nowhere", headers={**HTML, "Host": "evil.example"}).status_code == 400
+
+
+def test_no_route_becomes_public_by_asking_for_a_page(far: tuple[TestClient, list[str]]) -> None:
+    visitor, routes = far
+    public = {"/livez", "/readyz", "/openapi.json", *VIEWS, "/assets/x"}
+    asked = [path for path in routes if path not in public]
+    assert len(asked) > 25
+    beside = ["/v1", "/v1/", "/v1/nothing", "/metrics/", "/metrics/x", "/%761/models", "/label-studio/x"]
+    assert {path: visitor.get(path, headers=HTML).status_code for path in [*asked, *beside]} == dict.fromkeys(
+        [*asked, *beside], 401
+    )
 
 
 def test_settings_come_from_the_composed_file(tmp_path: Path) -> None:

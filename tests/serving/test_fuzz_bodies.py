@@ -162,12 +162,13 @@ def exchange(port: int, message: bytes) -> bytes:
 
 
 def test_messages_over_a_socket(service: Service) -> None:
-    with listening(service) as port:
-        send_all(port)
+    with listening(service) as url:
+        send_all(url)
 
 
-def send_all(port: int) -> None:
+def send_all(url: str) -> None:
     found: Counter[int] = Counter()
+    port = int(url.rpartition(":")[2])
     for message in messages(150, seed=5):
         answer = exchange(port, message).removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
         if answer.startswith(b"HTTP/1."):
@@ -178,5 +179,5 @@ def send_all(port: int) -> None:
             assert answer == b"", (message[:300], answer[:300])
             found[0] += 1
     assert found[200] > 3 and found[400] > 30 and len(found) > 4, found
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as ready:
+    with urllib.request.urlopen(f"{url}/readyz", timeout=10) as ready:
         assert ready.status == 200

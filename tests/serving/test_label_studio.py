@@ -162,7 +162,11 @@ def test_another_body_is_refused(service: Service, body: Any) -> None:
 def test_the_key_is_the_password_of_basic_authentication(service: Service, tmp_path: Path) -> None:
     file = tmp_path / "keys.json"
     secrets = {role: create_key(file, role, role, datetime.now(UTC))[1] for role in ("predict", "feedback")}
-    guarded = Guard(service.api.app(), ring=KeyRing(file), settings=service.settings, role_of=role_of)
+    refusals: list[str] = []
+    guarded = Guard(
+        service.api.app(), ring=KeyRing(file), settings=service.settings, role_of=role_of,
+        on_refusal=lambda path, _: refusals.append(path),
+    )  # fmt: skip
     client = TestClient(guarded)
     body = json.dumps({"tasks": [{"data": {"image": IMAGE}}], "label_config": config(service, "classification")})
     ask = {"content": body, "headers": {"Content-Type": "application/json"}}
@@ -174,3 +178,6 @@ def test_the_key_is_the_password_of_basic_authentication(service: Service, tmp_p
     assert client.get("/label-studio/health", auth=("anybody", "vl_wrong")).json()["code"] == "key_unknown"
     # Elsewhere a password is no key: a browser would send it along with another site's requests.
     assert client.get("/v1/models", auth=("anybody", secrets["predict"])).json()["code"] == "key_missing"
+    # Its events come without the password it was given: no route, and no refusal that would raise an alert.
+    assert client.post("/label-studio/webhook", json={"action": "ANNOTATION_CREATED"}).status_code == 404
+    assert "/label-studio/webhook" not in refusals

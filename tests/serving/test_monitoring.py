@@ -12,7 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.serving.conftest import SETTINGS, Service, canary, encoded, serving, variant
-from tests.web.watched import CLASSES, DIGESTS, HOURS, PER_HOUR, watch
+from tests.web.watched import CLASSES, DIGESTS, HOURS, PER_HOUR, WATCH_S, watch
 from visionloop.artifact.deployment import Lineup
 from visionloop.monitoring.drift.summary import FOLDER
 from visionloop.monitoring.history.suspects import SuspectKey, write_suspects
@@ -138,7 +138,7 @@ def test_alerts_come_with_their_state(service: Service) -> None:
     drift = found.alerts[0]
     assert drift.silenced_until > datetime.now(UTC)
     assert (drift.silenced_why, drift.runbook) == ("the camera is being replaced", "docs/alerts.md#drift")
-    assert found.watched_at == drift.seen_at
+    assert (found.watched_at, found.watch_interval_s) == (drift.seen_at, WATCH_S)
     assert found.alerts[1].silenced_until is None
 
 

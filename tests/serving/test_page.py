@@ -122,3 +122,6 @@ def test_a_browser_that_went_astray_gets_the_page_and_nobody_else(tmp_path: Path
     assert asked("/nothing", "text/html", "POST") is None
     assert asked("/v1/nothing", "text/html") is None
     assert asked("/assets/old-abc.js", "text/html") is None
+    assert asked("/v1", "text/html") is None
+    assert asked("//metrics/", "text/html") is None
+    assert asked("/v10/models", "text/html") == 404

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.serving.conftest import SETTINGS, Service, encoded
-from tests.serving.test_api import problem
+from tests.serving.conftest import SETTINGS, Service, encoded, problem
 from visionloop.serving.pixels import PixelBudget, shrunk
 from visionloop.serving.problems import Problem
 from visionloop.serving.settings import BatchingSettings, ServingSettings, UploadSettings

@@ -78,12 +78,12 @@ def running(bundles: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
             "explain_masks": 4,
         }
     )
-    with serving(tmp_path_factory.mktemp("schemathesis"), bundles, settings) as service, listening(service) as port:
+    with serving(tmp_path_factory.mktemp("schemathesis"), bundles, settings) as service, listening(service) as url:
         answer = service.client.post("/v1/classify", files={"image": encoded()}).json()
         job = service.client.post("/v1/batches?task=detection", files={"image": ("a.png", encoded())}).json()
         while service.client.get(job["url"]).json()["status"] != "done":
             time.sleep(0.02)
-        yield Running(f"http://127.0.0.1:{port}", answer["predictions"][0]["id"], job["id"])
+        yield Running(url, answer["predictions"][0]["id"], job["id"])
 
 
 _NUMBERS = count()

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from pipelines.web import WEB, install, node_environment, node_folder
-from tests.serving.conftest import bundles, variant  # noqa: F401
+from tests.serving.conftest import variant
 from tests.serving.live import Server
 from tests.web.catalog import write_catalog
 from tests.web.watched import DIGESTS, watch
@@ -39,7 +39,7 @@ pytestmark = [
 ]
 
 
-def _served(folder: Path, bundles: dict[str, Path], serving: dict[str, Any] | None = None) -> Server:  # noqa: F811
+def _served(folder: Path, bundles: dict[str, Path], serving: dict[str, Any] | None = None) -> Server:
     for task in ("classification", "detection"):
         lineup = Lineup(champion=variant(bundles[task]))
         deployment.change(folder / "mlruns/deployment.json", task, lambda _, lineup=lineup: lineup)  # type: ignore[misc]
@@ -48,7 +48,7 @@ def _served(folder: Path, bundles: dict[str, Path], serving: dict[str, Any] | No
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, bundles: dict[str, Path]) -> Iterator[Server]:  # noqa: F811
+def server(tmp_path_factory: pytest.TempPathFactory, bundles: dict[str, Path]) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("service")
     # No pictures: what is to be labelled is for the tests of that panel to send.
     digests = DIGESTS | {"1": variant(bundles["classification"]).digest}
@@ -59,7 +59,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, bundles: dict[str, Path]) -
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory, bundles: dict[str, Path]) -> Iterator[tuple[Server, str]]:  # noqa: F811
+def guarded(tmp_path_factory: pytest.TempPathFactory, bundles: dict[str, Path]) -> Iterator[tuple[Server, str]]:
     """A service that asks for keys and lets few requests through, with a key."""
     folder = tmp_path_factory.mktemp("guarded")
     _, secret = create_key(folder / "mlruns/keys.json", "page", "feedback", datetime.now(UTC))

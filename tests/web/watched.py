@@ -13,7 +13,7 @@ from PIL import Image
 
 from visionloop.monitoring.alerts.settings import OutboxSettings
 from visionloop.monitoring.alerts.state import AlertState
-from visionloop.monitoring.alerts.store import AlertStore, Silence
+from visionloop.monitoring.alerts.store import AlertStore, Look, Silence
 from visionloop.monitoring.drift.estimate import AccuracyEstimate
 from visionloop.monitoring.drift.result import ClassShare, DriftResult, Histogram, NewImage, TestReport
 from visionloop.monitoring.drift.summary import FOLDER, DriftSummary, WindowReport, write_summary
@@ -26,6 +26,8 @@ from visionloop.monitoring.store import FeedbackRow, PredictionRow, PredictionSt
 CLASSES = ("red", "green", "blue")
 HOURS = 144
 PER_HOUR = 4
+WATCH_S = 3600.0
+"""Alerts are looked at so seldom that no browser test finds them unwatched."""
 DIGESTS = {"1": "1" * 64, "2": "2" * 64}
 _STORE = StoreSettings()
 
@@ -53,6 +55,7 @@ def watch(
             _alert("disk", "", "ok", "warning", now - timedelta(hours=20), now),
         ]
         alerts.save([(state, None) for state in states], [], OutboxSettings(), now)
+        alerts.add_look(Look(looked_at=now, interval_s=WATCH_S))
         alerts.silence(
             Silence(
                 rule="drift", label="*", created_at=now, until=now + timedelta(hours=2), who="ann",

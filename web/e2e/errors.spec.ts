@@ -168,6 +168,21 @@ test.describe('where keys are asked for', () => {
   });
 });
 
+test.describe('a stale link, where keys are asked for', () => {
+  test.use({ baseURL: process.env.VISIONLOOP_GUARDED_URL ?? '' });
+
+  test('shows the page, which says that there is none, and asks for no key', async ({ page, request }) => {
+    const answer = await page.goto('/nothing/at/all');
+    expect(answer?.status()).toBe(404);
+    await expect(page.getByRole('heading', { name: 'There is no such page' })).toBeVisible();
+    await expect(page).toHaveTitle('There is no such page · visionloop');
+    await expect(page.getByRole('dialog')).toHaveCount(0);
+    for (const path of ['/v1/models', '/v1/nothing', '/metrics']) {
+      expect((await request.get(path, { headers: { accept: 'text/html' } })).status(), path).toBe(401);
+    }
+  });
+});
+
 test('an address that is none says so, and leads on', async ({ page, request }) => {
   const answer = await page.goto('/nothing');
   expect(answer?.status()).toBe(404);

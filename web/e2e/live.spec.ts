@@ -104,8 +104,8 @@ for (const task of ['Detection', 'Classification']) {
     await start(page);
     await expect(page.getByText(`tiny-${task.toLowerCase()}, version 1`)).toBeVisible();
     await expect(page.getByTestId('seen')).toHaveText(task === 'Detection' ? /\d|Nothing that it knows/ : /\d+%/);
-    await expect(figure(page, 'latency')).toHaveText(/^[\d.]+ ms$/);
-    await expect(figure(page, 'model_time')).toHaveText(/^[\d.]+ ms$/);
+    await expect(figure(page, 'latency')).toHaveText(/^[\d.,]+ ms$/);
+    await expect(figure(page, 'model_time')).toHaveText(/^[\d.,]+ ms$/);
     await expect(figure(page, 'dropped')).toHaveText(/^\d+ of [1-9]\d*$/);
     await expect.poll(() => seen<number>(page, 'sent')).toBeGreaterThan(10);
     expect(await seen<number>(page, 'ahead')).toBeLessThanOrEqual(2);
@@ -148,6 +148,16 @@ test('leaving the panel or the tab puts the camera out; coming back to the tab p
   await expect.poll(() => liveTracks(page)).toBe(1);
   await page.getByRole('link', { name: 'Try it' }).click();
   await expect(page.getByRole('heading', { name: 'Drop pictures here' })).toBeVisible();
+  await expect.poll(() => liveTracks(page)).toBe(0);
+});
+
+test('the camera is off as soon as the panel is left, and not once the next has loaded', async ({ page }) => {
+  await watch(page);
+  await page.route(/\/assets\/WatchPanel-/, () => undefined); // never answered
+  await open(page);
+  await start(page);
+  await page.getByRole('link', { name: 'Watch' }).click();
+  await expect(page).toHaveURL(/watch$/);
   await expect.poll(() => liveTracks(page)).toBe(0);
 });
 

@@ -222,7 +222,7 @@ test('a gallery of a thousand scrolls with few cells and few pictures in memory'
   await page.getByRole('radio', { name: 'Classification' }).click();
   await start(page).click();
   await done(page);
-  await expect(shown(page)).toContainText('1000 of 1000');
+  await expect(shown(page)).toContainText('1,000 of 1,000');
   await page.getByRole('radio', { name: 'Name' }).click();
   await expect(grid(page).locator('img').first()).toBeVisible();
   await picture(page, 'many-thousand');

@@ -289,6 +289,20 @@ test('why: the saliency picture lies over the image', async ({ page }) => {
   await expect.poll(pixels).toBe(plain);
 });
 
+test('why: who looks at another picture meanwhile asks again', async ({ page }) => {
+  await open(page);
+  await files(page).setInputFiles([png(64, 48, 1), png(64, 48, 2)]);
+  await answered(page);
+  const why = page.getByRole('button', { name: 'Why? (Classification)' });
+  await why.click();
+  await expect(page.getByRole('slider', { name: 'Strength of the overlay' })).toBeVisible();
+  await page.getByRole('button', { name: 'Next picture' }).click();
+  await expect(why).toHaveAttribute('aria-pressed', 'false');
+  await page.getByRole('button', { name: 'Previous picture' }).click();
+  await expect(why).toHaveAttribute('aria-pressed', 'false');
+  await expect(page.getByRole('slider', { name: 'Strength of the overlay' })).toHaveCount(0);
+});
+
 test('everything is in German too, and the choice is kept', async ({ page }) => {
   await open(page);
   await page.getByRole('button', { name: 'Appearance and language' }).click();

@@ -30,22 +30,25 @@ export function App() {
       <I18nProvider locale={i18n.language}>
         <RouterProvider navigate={navigate}>
           <AppShell>
-            <Suspense fallback={<PanelSkeleton />}>
-              <Switch>
-                {ROUTES.map(({ path, name, panel: Panel }) => (
-                  <Route key={path} path={path}>
-                    <ErrorBoundary key={name}>
-                      <title>{`${t(`${name}.title`)} · visionloop`}</title>
+            <Switch>
+              {ROUTES.map(({ path, name, panel: Panel }) => (
+                <Route key={path} path={path}>
+                  <ErrorBoundary key={name}>
+                    <title>{`${t(`${name}.title`)} · visionloop`}</title>
+                    {/* One of its own: of a common one, the panel before would be hidden until this one has loaded, and
+                        go on listening to keys, and filming. */}
+                    <Suspense fallback={<PanelSkeleton />}>
                       <Panel />
                       <Ready />
-                    </ErrorBoundary>
-                  </Route>
-                ))}
-                <Route>
-                  <EmptyState icon="scan" title={t('app.unknown_title')} text={t('app.unknown_text')} />
+                    </Suspense>
+                  </ErrorBoundary>
                 </Route>
-              </Switch>
-            </Suspense>
+              ))}
+              <Route>
+                <title>{`${t('app.unknown_title')} · visionloop`}</title>
+                <EmptyState icon="scan" title={t('app.unknown_title')} text={t('app.unknown_text')} />
+              </Route>
+            </Switch>
           </AppShell>
           <KeyDialog />
         </RouterProvider>

@@ -44,7 +44,8 @@ class Intake:
         num_unchanged: Labels that are stored already, word for word.
         conflicts: Among the file's labels and what was said before.
         findings: What cannot be taken.
-        num_skipped, num_untouched: As in `Read`.
+        num_skipped: Annotations that people cancelled.
+        num_untouched: Images that nobody annotated, or that are as the model answered and nobody surely looked at.
     """
 
     rows: tuple[FeedbackRow, ...]
@@ -79,6 +80,7 @@ def take_in(
     findings = list(read.findings)
     taken: dict[tuple[str, str], tuple[FeedbackRow, Labelled]] = {}
     answers: dict[str, Mapping[str, Any]] = {}
+    num_untouched = read.num_untouched
     for label in read.labels:
         answer = answers.get(label.prediction_id) or find(label.prediction_id)
         if answer is None:
@@ -90,6 +92,9 @@ def take_in(
         except ValueError as problem:
             expected = "a label that fits the prediction it names"
             findings.append(error("unfit_label", file, label.record, str(problem), expected, _LEAVE))
+            continue
+        if row.verdict == "right" and not label.looked_at:
+            num_untouched += 1
             continue
         place = (label.prediction_id, label.annotator)
         before = taken.get(place)
@@ -109,7 +114,7 @@ def take_in(
         conflicts=tuple(conflicts),
         findings=tuple(findings),
         num_skipped=read.num_skipped,
-        num_untouched=read.num_untouched,
+        num_untouched=num_untouched,
     )
 
 

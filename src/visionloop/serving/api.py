@@ -68,6 +68,7 @@ class Api:
     Attributes:
         fleet: The models.
         batches: Jobs of many images.
+        page: The web page.
         tally: How requests ended.
     """
 
@@ -86,6 +87,7 @@ class Api:
         self._answering = Answering(settings, self.fleet, self._memory)
         self.batches = BatchJobs(settings, state, self.fleet, self._memory)
         self.tally = Tally()
+        self.page = Page()
         self._failed: set[str] = set()
         self._reporting = False
         self._verbs = verbs(task_names())
@@ -151,7 +153,6 @@ class Api:
         monitoring = Monitoring(self._memory, self.fleet, self._state)
         queue = Queue(self._memory, self.fleet, self._settings.labelling)
         reports = Reports(self._reports)
-        page = Page()
         routes: list[BaseRoute] = [
             *(Route(path, endpoint, methods=["POST"]) for path, endpoint in predictors.items()),
             self._route("/livez", self._livez, "GET"),
@@ -187,11 +188,11 @@ class Api:
             self._route(f"{label_studio.PREFIX}health", self._label_studio.health, "GET"),
             self._route(f"{label_studio.PREFIX}setup", self._label_studio.setup, "POST"),
             self._route(f"{label_studio.PREFIX}predict", self._label_studio.predict, "POST"),
-            *page.routes(),
+            *self.page.routes(),
         ]
 
         async def no_such_route(request: Request, error: HTTPException) -> Response:
-            found = page.unknown(request) if error.status_code == 404 else None
+            found = self.page.unknown(request) if error.status_code == 404 else None
             return found or _no_such_route(request, error)
 
         @asynccontextmanager

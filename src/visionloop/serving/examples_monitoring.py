@@ -174,6 +174,7 @@ MONITORING_ANSWERS: Mapping[str, Any] = {
     },
     "monitoring_alerts": {
         "watched_at": "2026-11-21T13:44:58.210000+00:00",
+        "watch_interval_s": 30.0,
         "alerts": [
             {
                 "rule": "drift",

@@ -9,6 +9,8 @@ import threading
 import time
 from pathlib import Path
 
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from visionloop.core.errors import VisionloopError
@@ -28,11 +30,14 @@ _log = logging.getLogger(__name__)
 
 _BENTO_PATHS = frozenset({"/livez", "/healthz"})
 _PUBLIC = frozenset({"/livez", "/readyz", "/healthz", "/openapi.json"})
+_UNSERVED = f"{PREFIX}webhook"
+"""Label Studio tells every ML backend of every annotation there, without the password it was given: a 404 for whoever
+asks. Refused for the missing key, they would count as rejections and raise an alert while people label."""
 
 
 def role_of(method: str, path: str) -> Role | None:  # noqa: ARG001
     """The role a route asks for; None where anybody may look."""
-    if path in _PUBLIC or is_page(path):
+    if path in _PUBLIC or path == _UNSERVED or is_page(path):
         return None
     if path in (
         "/metrics",
@@ -99,7 +104,14 @@ class Front:
         self._stopping = Stopping(settings.drain_s)
         needed = settings.keys.required
         ring = None if needed is False else KeyRing(state_root(root) / settings.keys.file)
-        guard = functools.partial(Guard, self._dispatch, settings=settings, role_of=role_of, on_refusal=_count_refusal)
+        guard = functools.partial(
+            Guard,
+            self._dispatch,
+            settings=settings,
+            role_of=role_of,
+            on_refusal=_count_refusal,
+            without_key=self._stray_page,
+        )
         with_keys, without = guard(ring=ring, own_pages_only=ring is None), guard(ring=None, own_pages_only=True)
         self._far, self._near = with_keys, with_keys if needed else without
 
@@ -114,6 +126,9 @@ class Front:
             await self._near(scope, receive, send)
         else:
             await self._far(scope, receive, send)
+
+    def _stray_page(self, request: Request) -> Response | None:
+        return open_api(self._settings, self._root).page.unknown(request)
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in _BENTO_PATHS:

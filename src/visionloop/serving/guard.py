@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -47,6 +48,8 @@ class Guard:
         role_of: The role that a method and path need, or None where the route is public: no key, no rate limit.
         own_pages_only: Whether pages of other sites are refused, which keys would keep out.
         on_refusal: Told of the path and the reason of each request that is refused.
+        without_key: What somebody without a key is answered in place of the refusal, or None. The request reaches no
+            route.
         clock: Seconds of a monotonic clock, for the rates.
 
     Raises:
@@ -62,6 +65,7 @@ class Guard:
         role_of: Callable[[str, str], Role | None],
         own_pages_only: bool = False,
         on_refusal: Callable[[str, Problem], None] = lambda _path, _problem: None,
+        without_key: Callable[[Request], Response | None] = lambda _request: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app = app
@@ -72,6 +76,7 @@ class Guard:
         self._origins = Origins(settings.origins)
         self._own_pages_only = own_pages_only
         self._on_refusal = on_refusal
+        self._without_key = without_key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, one websocket or the lifespan."""
@@ -99,6 +104,11 @@ class Guard:
                     return
             state["key_id"] = self._admit(scope, headers)
         except Problem as problem:
+            is_stranger = problem.code == "key_missing" and scope["type"] == "http"
+            instead = self._without_key(Request(scope)) if is_stranger else None
+            if instead is not None:
+                await instead(scope, receive, answer)
+                return
             self._on_refusal(scope["path"], problem)
             await _refuse(problem, scope, receive, answer)
             return

@@ -305,8 +305,12 @@ class Monitoring:
         states, silences = store.states().values(), store.silences(now)
         rank = {"firing": 0, "pending": 1, "ok": 2}
         told = [state for state in states if state.phase != "ok" or state.incident]
+        look = store.last_look()
+        # `visionloop alerts check`, which cron may call, leaves states and no look.
+        looks = [state.seen_at for state in states] + ([look.looked_at] if look else [])
         return {
-            "watched_at": max((state.seen_at for state in states), default=None),
+            "watched_at": max(looks, default=None),
+            "watch_interval_s": look.interval_s if look else None,
             "alerts": [
                 alert_body(state, silences, now)
                 for state in sorted(told, key=lambda state: (rank[state.phase], -state.since.timestamp()))

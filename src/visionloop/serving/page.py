@@ -12,6 +12,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from visionloop.serving.custom_vision import ROUTE as CUSTOM_VISION
+from visionloop.serving.label_studio import PREFIX as LABEL_STUDIO
 from visionloop.serving.problems import Problem, problem_response
 
 STATIC = Path(__file__).parent / "static"
@@ -22,6 +24,11 @@ VIEWS = ("/", "/live", "/many", "/label", "/watch", "/models")
 
 ASSETS = "/assets/"
 """Files whose names contain their hash."""
+
+_NO_PAGES = frozenset({"v1", "metrics", "livez", "readyz", "healthz", "openapi.json", "assets"}) | {
+    route.split("/")[1] for route in (CUSTOM_VISION, LABEL_STUDIO)
+}
+"""First parts of addresses below which the service answers programs: whatever is asked for there is no page."""
 
 # `'self'` covers this service's web sockets too (CSP level 3). Blobs are the visitor's own pictures and videos.
 _POLICY = "; ".join(
@@ -85,9 +92,13 @@ class Page:
         return [*views, Route(ASSETS + "{name:path}", self._asset, methods=["GET"])]
 
     def unknown(self, request: Request) -> Response | None:
-        """The page, which says that there is no such address, for a browser that went to one; None for others."""
+        """The page, which says that there is no such address, for a browser that went to one; None for others.
+
+        It is the same page as everywhere, and nothing is looked up for it: whoever may not see anything may see it.
+        """
+        path: str = request.scope["path"]
         wants_page = request.method in ("GET", "HEAD") and "text/html" in request.headers.get("accept", "")
-        if self._index is None or not wants_page or request.url.path.startswith(("/v1/", ASSETS)):
+        if self._index is None or not wants_page or is_page(path) or _first_part(path) in _NO_PAGES:
             return None
         return _answer(request, self._index, _HTML_HEADERS, status=404)
 
@@ -105,7 +116,12 @@ class Page:
 
 def is_page(path: str) -> bool:
     """Whether a path belongs to the page, which anybody may load: it holds no data of the service."""
-    return path in VIEWS or path.startswith(ASSETS)
+    # With a slash at its end it is led to the one without.
+    return path in VIEWS or path.removesuffix("/") in VIEWS or path.startswith(ASSETS)
+
+
+def _first_part(path: str) -> str:
+    return path.lstrip("/").partition("/")[0]
 
 
 def _sources(folder: Path) -> list[Path]:

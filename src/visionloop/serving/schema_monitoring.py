@@ -221,6 +221,8 @@ class AlertsAnswer(Shape):
 
     watched_at: datetime | None
     """When `visionloop alerts` looked last; null where it never did."""
+    watch_interval_s: float | None
+    """Seconds between two looks of `visionloop alerts run`, as it said itself; null where it never ran."""
     alerts: list[AlertBody]
     """Firing ones first, then pending, then resolved."""
 

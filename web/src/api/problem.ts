@@ -49,6 +49,11 @@ export function connectionLost(): ApiProblem {
   return new ApiProblem('connection_lost', 0, 'the connection was lost');
 }
 
+/** Whatever went wrong, as something to say. */
+export function asProblem(error: unknown): ApiProblem {
+  return error instanceof ApiProblem ? error : new ApiProblem('page_error', 0, String(error));
+}
+
 /** The problem in an answer that is not a success. Anything may stand in it: a proxy may have answered. */
 export function problemOf(status: number, body: unknown, header: (name: string) => string | null): ApiProblem {
   const seconds = Number(header('Retry-After') ?? NaN);

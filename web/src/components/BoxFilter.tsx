@@ -3,6 +3,7 @@ import { useTranslation } from 'react-i18next';
 
 import { meanThreshold, type BoxView, type Threshold } from '../lib/boxes';
 import { classStyle } from '../lib/colors';
+import { useNumbers } from '../lib/numbers';
 import styles from './BoxFilter.module.css';
 import { Button } from './Button';
 import { Slider } from './Slider';
@@ -52,6 +53,7 @@ interface ClassChipsProps extends ViewProps {
 /** Which classes are drawn. */
 export function ClassChips({ classes, view, onView }: ClassChipsProps) {
   const { t } = useTranslation();
+  const numbers = useNumbers();
   if (classes.length === 0) return null;
   return (
     <div className={styles.chips} role="group" aria-label={t('try.filter')}>
@@ -66,7 +68,7 @@ export function ClassChips({ classes, view, onView }: ClassChipsProps) {
           <span className={styles.name} title={name}>
             {name}
           </span>
-          <span className={styles.number}>{count}</span>
+          <span className={styles.number}>{numbers.count(count)}</span>
         </ToggleButton>
       ))}
     </div>

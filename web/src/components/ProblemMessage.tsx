@@ -2,11 +2,19 @@ import type { ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { ApiProblem } from '../api/problem';
+import { Button } from './Button';
 import { Icon } from './Icon';
 import styles from './ProblemMessage.module.css';
 
+interface ProblemMessageProps {
+  problem: ApiProblem;
+  /** Offers to try again. */
+  onRetry?: () => void;
+  children?: ReactNode;
+}
+
 /** What was refused and what to do, in the visitor's language where the code is known, with the service's own words. */
-export function ProblemMessage({ problem, children }: { problem: ApiProblem; children?: ReactNode }) {
+export function ProblemMessage({ problem, onRetry, children }: ProblemMessageProps) {
   const { t, i18n } = useTranslation();
   const known = i18n.exists(`problems.${problem.code}`);
   const { where, expected, action } = problem.facts;
@@ -34,6 +42,13 @@ export function ProblemMessage({ problem, children }: { problem: ApiProblem; chi
               {problem.requestId && <Fact name={t('problem.request')} text={problem.requestId} />}
             </dl>
           </details>
+        )}
+        {onRetry && (
+          <div>
+            <Button small icon="retry" onPress={onRetry}>
+              {t('app.retry')}
+            </Button>
+          </div>
         )}
         {children}
       </div>

@@ -1,6 +1,7 @@
-import i18next from 'i18next';
+import i18next, { type FormatterModule } from 'i18next';
 import { initReactI18next } from 'react-i18next';
 
+import { numbers } from './numbers';
 import { keepPreference, readPreference } from './preferences';
 
 // A language is a file of this folder: add `fr.json` and the page speaks French.
@@ -22,13 +23,27 @@ export function preferredLanguage(kept: string | null, asked: readonly string[])
   return FALLBACK;
 }
 
+/** Numbers in messages are written as the language writes them. */
+const formatter: FormatterModule = {
+  type: 'formatter',
+  init: () => undefined,
+  add: () => undefined,
+  addCached: () => undefined,
+  // What a panel has written itself comes as text.
+  format: (value: unknown, _format, language) => {
+    if (typeof value !== 'number') return value as string;
+    const { count, number } = numbers(language ?? FALLBACK);
+    return Number.isInteger(value) ? count(value) : number(value);
+  },
+};
+
 export async function startMessages(): Promise<void> {
   const language = preferredLanguage(readPreference('language'), navigator.languages);
-  await i18next.use(initReactI18next).init({
+  await i18next.use(formatter).use(initReactI18next).init({
     lng: language,
     fallbackLng: FALLBACK,
     resources: { [language]: { translation: await load(language) } },
-    interpolation: { escapeValue: false }, // React escapes.
+    interpolation: { escapeValue: false, alwaysFormat: true }, // React escapes.
   });
   document.documentElement.lang = language;
 }

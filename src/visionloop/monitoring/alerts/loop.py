@@ -15,7 +15,7 @@ from visionloop.monitoring.alerts.engine import Watcher
 from visionloop.monitoring.alerts.messages import Message
 from visionloop.monitoring.alerts.outbox import Sender
 from visionloop.monitoring.alerts.settings import AlertSettings
-from visionloop.monitoring.alerts.store import AlertStore
+from visionloop.monitoring.alerts.store import AlertStore, Look
 from visionloop.monitoring.store.errors import StoreError
 
 _log = logging.getLogger(__name__)
@@ -69,6 +69,7 @@ class Loop:
                 self._parts = self._open()
             store, watcher, sender = self._parts
             report = watcher.check()
+            store.add_look(Look(looked_at=report.at, interval_s=self._settings.interval_s))
             self._store_back()
             metrics.show(report, store.counts())
             sender.deliver()

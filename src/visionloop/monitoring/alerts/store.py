@@ -17,7 +17,13 @@ from visionloop.monitoring.settings import StoreSettings
 from visionloop.monitoring.store.engine import open_engine
 from visionloop.monitoring.store.errors import store_errors
 from visionloop.monitoring.store.inserts import insert_into
-from visionloop.monitoring.store.tables import ALERT_MESSAGES, ALERT_SAMPLES, ALERT_SILENCES, ALERTS
+from visionloop.monitoring.store.tables import (
+    ALERT_MESSAGES,
+    ALERT_SAMPLES,
+    ALERT_SILENCES,
+    ALERT_WATCH,
+    ALERTS,
+)
 
 ANY = "*"
 """As a silence's rule or label: all of them."""
@@ -75,6 +81,19 @@ class Queued:
     next_try_at: datetime
     ended_at: datetime | None
     error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """The last look of `visionloop alerts run`.
+
+    Attributes:
+        looked_at: When it was.
+        interval_s: Seconds from one look to the next.
+    """
+
+    looked_at: datetime
+    interval_s: float
 
 
 class AlertStore:
@@ -141,12 +160,26 @@ class AlertStore:
     def _swap(self, connection: sa.Connection, state: AlertState) -> bool:
         values = asdict(state) | {"revision": state.revision + 1}
         if state.revision == 0:
-            return (
-                connection.execute(insert_into(ALERTS, self.engine).values(values).on_conflict_do_nothing()).rowcount
-                == 1
-            )
+            insert = insert_into(ALERTS, self.engine).values(values).on_conflict_do_nothing()
+            return connection.execute(insert).rowcount == 1
         key = (ALERTS.c.rule == state.rule, ALERTS.c.label == state.label, ALERTS.c.revision == state.revision)
         return connection.execute(sa.update(ALERTS).where(*key).values(values)).rowcount == 1
+
+    # -- the watch itself
+
+    def add_look(self, look: Look) -> None:
+        """Remember a look; the one before is forgotten."""
+        values = asdict(look)
+        insert = insert_into(ALERT_WATCH, self.engine).values(id=1, **values)
+        with store_errors(self.where, "written"), self.engine.begin() as connection:
+            connection.execute(insert.on_conflict_do_update(index_elements=["id"], set_=values))
+
+    def last_look(self) -> Look | None:
+        """The last look, or None where nobody has watched yet."""
+        query = sa.select(ALERT_WATCH.c.looked_at, ALERT_WATCH.c.interval_s)
+        with store_errors(self.where, "read"), self.engine.connect() as connection:
+            row = connection.execute(query).mappings().first()
+            return None if row is None else Look(**row)
 
     # -- silences
 

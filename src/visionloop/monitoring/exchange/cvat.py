@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from visionloop.core.xml import parse_xml
@@ -68,15 +68,17 @@ def _answer(image: Element, item: ToLabel) -> None:
 def read(data: bytes, file: str, *, untouched: bool = False, annotator: str | None = None) -> Read:
     """The annotations of a CVAT export, an archive or the XML alone.
 
-    CVAT does not say who looked at an image. One on which every shape is still as the model drew it (`source="auto"`)
-    may have been accepted, or never opened: it is left out and counted unless `untouched` says that all were looked at.
-    An image without any shape may have been emptied by a person or never been annotated, and is treated alike.
+    CVAT does not say who looked at an image. One whose shapes are still the model's may have been accepted, or never
+    opened; which those are only the stored answer tells (`Labelled.looked_at`), for what CVAT imports it marks as
+    "manual" or "file", whatever `source` it had. An image whose shapes are all of CVAT's own models (`source="auto"`)
+    is left out and counted here, and so is one without any shape: it may have been emptied by a person or never been
+    annotated. `untouched` says that all were looked at.
 
     Args:
         data: The file.
         file: Its name, for findings.
         untouched: Whether images that nobody changed were looked at, and are right.
-        annotator: Who labelled, for instance a name; as the file's `assignee` says by default.
+        annotator: Who labelled, for instance a name; by default the assignee of the image's task, or of the project.
     """
     try:
         root = parse_xml(_xml(data), max_bytes=MAX_XML_BYTES)
@@ -86,8 +88,7 @@ def read(data: bytes, file: str, *, untouched: bool = False, annotator: str | No
         expected = f"`CVAT for images 1.1`: {ANNOTATIONS}, or an archive that holds it"
         finding = error("unreadable", file, "", str(problem), expected, "export again in that form")
         return Read(labels=(), findings=(finding,), num_skipped=0, num_untouched=0)
-    who = f"cvat/{annotator or _text(root, 'assignee/username') or 'unknown'}"
-    at = _moment(_text(root, "updated"))
+    abouts = _abouts(root)
     labels: list[Labelled] = []
     findings: list[Finding] = []
     num_untouched = 0
@@ -103,10 +104,11 @@ def read(data: bytes, file: str, *, untouched: bool = False, annotator: str | No
             expected, action = "one tag, or upright boxes", "correct it in CVAT, or leave it out with --partial"
             findings.append(error("bad_annotation", file, record, str(problem), expected, action))
             continue
+        about = abouts.get(image.get("task_id"), abouts[None])
         labels.append(
             Labelled(
-                prediction_id=PurePosixPath(name).stem, image_sha256=None, annotator=who, at=at,
-                class_name=class_name, boxes=boxes, record=record,
+                prediction_id=PurePosixPath(name).stem, image_sha256=None, annotator=f"cvat/{annotator or about.who}",
+                at=about.at, class_name=class_name, boxes=boxes, record=record, looked_at=untouched,
             )
         )  # fmt: skip
     return Read(labels=tuple(labels), findings=tuple(findings), num_skipped=0, num_untouched=num_untouched)
@@ -171,12 +173,29 @@ def _box(box: Element, image: Element) -> tuple[str, Fractions]:
     return name, inside((left / width, top / height, right / width, bottom / height))
 
 
-def _text(root: Element, name: str) -> str | None:
-    meta = root.find("meta")
-    for job in () if meta is None else meta:
-        found = job.findtext(name)
-        if found and found.strip():
-            return found.strip()[:100]
+class _About(NamedTuple):
+    """Who is to annotate, and when something was changed last."""
+
+    who: str
+    at: datetime | None
+
+
+def _abouts(root: Element) -> dict[str | None, _About]:
+    """Of each task of a project's export, by its id; of the whole file under None."""
+    metas = list(root.findall("meta/*"))
+    whole = _About(_first(metas, "assignee/username") or "unknown", _moment(_first(metas, "updated")))
+    found: dict[str | None, _About] = {None: whole}
+    for task in root.findall("meta/project/tasks/task"):
+        who = _first([task], "assignee/username") or whole.who
+        found[task.findtext("id")] = _About(who, _moment(_first([task], "updated")) or whole.at)
+    return found
+
+
+def _first(elements: Sequence[Element], name: str) -> str | None:
+    for element in elements:
+        found = (element.findtext(name) or "").strip()
+        if found:
+            return found[:100]
     return None
 
 

@@ -171,6 +171,9 @@ def read_export(data: bytes, file: str) -> Read:
         return _unreadable(file, f"no JSON that is accepted ({problem})")
     if not isinstance(tasks, list) or not all(isinstance(item, dict) for item in tasks):
         return _unreadable(file, "no list of tasks")
+    if tasks and all("annotation_id" in item and "data" not in item for item in tasks):
+        # It has identity and annotator, but not what was skipped, nor which of several boxes is whose.
+        return _unreadable(file, "the form JSON-MIN")
     reader = _Reader(file)
     for place, item in enumerate(tasks):
         reader.take(item, f"task {item.get('id', f'number {place + 1}')}")

@@ -61,6 +61,8 @@ class Labelled:
         class_name: Of the whole image; None where boxes are said, or nothing.
         boxes: Class and place of each; empty for an image with nothing in it.
         record: Where in the file, for errors, such as `task 17, annotation 4`.
+        looked_at: Whether a person surely looked at it. Where not, a label that is the model's answer unchanged is
+            nobody's word.
     """
 
     prediction_id: str
@@ -70,6 +72,7 @@ class Labelled:
     class_name: str | None
     boxes: tuple[tuple[str, Fractions], ...]
     record: str
+    looked_at: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

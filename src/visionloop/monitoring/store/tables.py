@@ -184,3 +184,12 @@ ALERT_SAMPLES = sa.Table(
     sa.Column("at", _UtcDateTime, nullable=False),
     sa.Column("counters", _JSON, nullable=False),
 )
+
+ALERT_WATCH = sa.Table(
+    "alert_watch",
+    METADATA,
+    # There is one row: whoever looked last has written it.
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("looked_at", _UtcDateTime, nullable=False),
+    sa.Column("interval_s", sa.Double, nullable=False),
+)

@@ -1,6 +1,7 @@
 import { useTranslation } from 'react-i18next';
 
 import { classStyle } from '../../lib/colors';
+import { useNumbers } from '../../lib/numbers';
 import { numberKeys } from './keys';
 import styles from './Label.module.css';
 
@@ -19,8 +20,8 @@ interface ClassChoiceProps {
 
 /** A button for each class, with its number key. */
 export function ClassChoice({ classes, value, scores, hasKeys, onChoose }: ClassChoiceProps) {
-  const { t, i18n } = useTranslation();
-  const percent = new Intl.NumberFormat(i18n.language, { style: 'percent' });
+  const { t } = useTranslation();
+  const { percent } = useNumbers();
   const keyOf = new Map([...numberKeys(classes)].map(([key, name]) => [name, key]));
   return (
     <div
@@ -43,7 +44,7 @@ export function ClassChoice({ classes, value, scores, hasKeys, onChoose }: Class
           >
             <span className={styles.swatch} style={{ background: classStyle(index).color }} />
             <span className={styles.name}>{name}</span>
-            {score !== undefined && <span className={styles.place}>{percent.format(score)}</span>}
+            {score !== undefined && <span className={styles.place}>{percent(score)}</span>}
             {key !== undefined && key !== name && <kbd aria-hidden="true">{key}</kbd>}
           </button>
         );

@@ -4,7 +4,7 @@ import { useTranslation } from 'react-i18next';
 import { useLocation, useSearch } from 'wouter';
 
 import { useModels } from '../../api/client';
-import { ApiProblem } from '../../api/problem';
+import { asProblem } from '../../api/problem';
 import { Button, Toggle } from '../../components/Button';
 import { EmptyState } from '../../components/EmptyState';
 import { PageHead } from '../../components/PageHead';
@@ -33,15 +33,11 @@ export default function LabelPanel() {
   const [hasKeys, setKeys] = useState(() => readPreference('label.keys') !== 'off');
   useLayoutEffect(() => {
     // The menu's link would keep Enter to itself. Before the picture looks where the focus is, hence the layout's turn.
-    // Who leaves and comes back before the other panel has loaded finds the picture as it was: it does not look again.
-    if (!document.activeElement?.closest('nav')) return;
-    const main = document.getElementById('main');
-    const picture = main?.querySelector<HTMLElement>('[role="application"]');
-    (picture ?? main)?.focus({ preventScroll: true });
+    if (document.activeElement?.closest('nav')) document.getElementById('main')?.focus({ preventScroll: true });
   }, []);
   const champions = models.data?.models.filter(({ role }) => role === 'champion') ?? [];
   const model = champions.find(({ task }) => task === (asked.get('task') ?? choice)) ?? champions[0];
-  const problem = models.error instanceof ApiProblem ? models.error : null;
+  const problem = models.error && asProblem(models.error);
   return (
     <>
       <PageHead title={t('label.title')} intro={t('label.intro')} isBrief>
@@ -58,15 +54,7 @@ export default function LabelPanel() {
           />
         )}
       </PageHead>
-      {problem && (
-        <ProblemMessage problem={problem}>
-          <div>
-            <Button small icon="retry" onPress={() => void models.refetch()}>
-              {t('app.retry')}
-            </Button>
-          </div>
-        </ProblemMessage>
-      )}
+      {problem && <ProblemMessage problem={problem} onRetry={() => void models.refetch()} />}
       {models.isPending && !problem && <Skeleton height={420} />}
       {models.data && !model && (
         <EmptyState icon="layers" title={t('try.no_model_title')} text={t('try.no_model_text')} />
@@ -123,16 +111,7 @@ function Items({ task, source, ...rest }: ItemsProps) {
   const items = useItems(task, source);
   const again = () => void queries.resetQueries({ queryKey: ['label', task, source] });
   if (items.error) {
-    const { error } = items;
-    return (
-      <ProblemMessage problem={error instanceof ApiProblem ? error : new ApiProblem('page_error', 0, String(error))}>
-        <div>
-          <Button small icon="retry" onPress={again}>
-            {t('app.retry')}
-          </Button>
-        </div>
-      </ProblemMessage>
-    );
+    return <ProblemMessage problem={asProblem(items.error)} onRetry={again} />;
   }
   if (!items.data) return <Skeleton height={420} />;
   if (items.data.length === 0) {

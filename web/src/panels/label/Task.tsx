@@ -1,13 +1,14 @@
 import { useEffect, useMemo, useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
-import { ApiProblem } from '../../api/problem';
+import type { ApiProblem } from '../../api/problem';
 import { Button, Toggle } from '../../components/Button';
 import { Card } from '../../components/Card';
 import { ProblemMessage } from '../../components/ProblemMessage';
 import { ImageStage, type StageHandle } from '../../components/stage/ImageStage';
 import { usePicture } from '../../components/stage/usePicture';
 import { useBlobUrl } from '../../components/useBlobUrl';
+import { useNumbers } from '../../lib/numbers';
 import { startEdit, undone, withBox, removed, type Edit } from './boxEdit';
 import { BoxList, BoxStage } from './BoxEditor';
 import { ClassChoice } from './ClassChoice';
@@ -21,6 +22,8 @@ interface TaskProps {
   item: Item;
   image: Blob | null;
   imageError: ApiProblem | null;
+  /** Asks for the picture again. */
+  onReload: () => void;
   classes: readonly string[];
   point: Readonly<Record<string, unknown>>;
   hasKeys: boolean;
@@ -37,8 +40,8 @@ interface TaskProps {
 
 /** One prediction: its picture, what the model said, and what is to be said of it. */
 export function Task(props: TaskProps) {
-  const { item, image, imageError, classes, point, hasKeys, isBusy, isResumed, onJudge, onSkip, ...steps } = props;
-  const { t, i18n } = useTranslation();
+  const { item, image, imageError, onReload, classes, point, hasKeys, isBusy, isResumed, onJudge, onSkip, ...steps } = props;
+  const { t } = useTranslation();
   const { prediction, reason } = item;
   const hasBoxes = Array.isArray(prediction.result.detections);
   const size = useMemo(() => ({ width: prediction.width, height: prediction.height }), [prediction]);
@@ -53,7 +56,7 @@ export function Task(props: TaskProps) {
   const stage = useRef<StageHandle>(null);
   const toPicture = () => stage.current?.focus();
   const said = lastSaid(prediction);
-  const percent = new Intl.NumberFormat(i18n.language, { style: 'percent' });
+  const { percent } = useNumbers();
   const selected = edit.selected === null ? undefined : edit.boxes[edit.selected];
   const isChanged = edit.past.length > 0;
 
@@ -140,14 +143,23 @@ export function Task(props: TaskProps) {
         </div>
       </div>
       <div className={styles.side}>
-        {imageError && <ProblemMessage problem={imageError} />}
+        {imageError && (
+          <ProblemMessage problem={imageError}>
+            <div>
+              <Button small icon="retry" onPress={onReload}>
+                {t('app.retry')}
+              </Button>
+            </div>
+          </ProblemMessage>
+        )}
+        {picture.status === 'undecodable' && <p role="alert">{t('stage.undecodable')}</p>}
         <Card title={t(hasBoxes ? 'label.question_boxes' : 'label.question')} aside={`${prediction.model} ${prediction.version}`}>
           <p>
             {prediction.confidence === null
               ? t('label.nothing_found')
               : t(hasBoxes ? 'label.answered_boxes' : 'label.answered', {
                   class: answer,
-                  score: percent.format(prediction.confidence),
+                  score: percent(prediction.confidence),
                 })}
             {reason && ` ${t(`label.reasons.${reason}`)}`}
           </p>

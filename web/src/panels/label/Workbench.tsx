@@ -2,7 +2,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useEffect, useMemo, useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
-import { ApiProblem } from '../../api/problem';
+import { asProblem, type ApiProblem } from '../../api/problem';
 import { Button } from '../../components/Button';
 import { EmptyState } from '../../components/EmptyState';
 import { ProblemMessage } from '../../components/ProblemMessage';
@@ -55,9 +55,7 @@ export function Workbench({ items, classes, point, hasKeys, onAgain }: Workbench
     setBusy(true);
     setProblem(null);
     work()
-      .then(then, (error: unknown) =>
-        setProblem(error instanceof ApiProblem ? error : new ApiProblem('page_error', 0, String(error))),
-      )
+      .then(then, (error: unknown) => setProblem(asProblem(error)))
       .finally(() => setBusy(false));
   };
   const judge = (verdict: Verdict, label: Label | null) => {
@@ -118,7 +116,8 @@ export function Workbench({ items, classes, point, hasKeys, onAgain }: Workbench
           key={`${item.prediction.id} ${item.prediction.feedback.length}`}
           item={item}
           image={image.data ?? null}
-          imageError={image.error instanceof ApiProblem ? image.error : null}
+          imageError={image.error && asProblem(image.error)}
+          onReload={() => void image.refetch()}
           classes={classes}
           point={point}
           hasKeys={hasKeys}

@@ -31,6 +31,8 @@ const FIGURES_MS = 500;
 const NONE: ReadonlySet<string> = new Set();
 
 interface Shown {
+  /** What was asked; another task's answer is not drawn over what this one sees. */
+  readonly task: string;
   readonly model: FrameAnswer['model'] | null;
   readonly prediction: FramePrediction | null;
   /** Why there is none. */
@@ -53,7 +55,8 @@ export function CameraView({ task, models }: { task: string; models: readonly Mo
   const [fault, setFault] = useState<CameraFault | null>(null);
   const [source, setSource] = useState<{ element: HTMLVideoElement; size: Size } | null>(null);
   const [status, setStatus] = useState<StreamStatus>({ state: 'closed' });
-  const [shown, setShown] = useState<Shown | null>(null);
+  const [last, setShown] = useState<Shown | null>(null);
+  const shown = last?.task === task ? last : null;
   const [figures, setFigures] = useState<LiveFigures>(NO_FIGURES);
   const [settings, setSettings] = useState(readFrameSettings);
   const [kept, setKept] = useState<string[]>([]);
@@ -126,6 +129,7 @@ export function CameraView({ task, models }: { task: string; models: readonly Mo
         latency.push(latencyMs);
         if (typeof answer.ms === 'number') model.push(answer.ms);
         setShown({
+          task,
           model: answer.model ?? null,
           prediction: answer.prediction ? inPixelsOf(answer.prediction, tag) : null,
           problem: answer.problem ? refusalOf(answer) : null,

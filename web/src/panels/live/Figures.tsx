@@ -1,5 +1,6 @@
 import { useTranslation } from 'react-i18next';
 
+import { useNumbers } from '../../lib/numbers';
 import styles from './Live.module.css';
 
 /** Medians over the latest frames; null before the first. */
@@ -23,14 +24,14 @@ export function restOf({ latencyMs, modelMs }: Pick<LiveFigures, 'latencyMs' | '
 }
 
 export function Figures({ figures }: { figures: LiveFigures }) {
-  const { t, i18n } = useTranslation();
-  const number = new Intl.NumberFormat(i18n.language, { maximumSignificantDigits: 3 });
-  const show = (value: number | null) => (value === null ? '–' : number.format(value));
+  const { t } = useTranslation();
+  const { number, milliseconds } = useNumbers();
+  const time = (value: number | null) => (value === null ? '– ms' : milliseconds(value));
   const rows = [
-    ['fps', show(figures.framesPerSecond)],
-    ['latency', `${show(figures.latencyMs)} ms`],
-    ['model_time', `${show(figures.modelMs)} ms`],
-    ['rest_time', `${show(restOf(figures))} ms`],
+    ['fps', figures.framesPerSecond === null ? '–' : number(figures.framesPerSecond)],
+    ['latency', time(figures.latencyMs)],
+    ['model_time', time(figures.modelMs)],
+    ['rest_time', time(restOf(figures))],
     ['dropped', t('live.of', { dropped: figures.dropped, seen: figures.seen })],
   ] as const;
   return (

@@ -2,7 +2,7 @@ import { useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { useModels } from '../../api/client';
-import { ApiProblem } from '../../api/problem';
+import { asProblem } from '../../api/problem';
 import { Button } from '../../components/Button';
 import { EmptyState } from '../../components/EmptyState';
 import { PageHead } from '../../components/PageHead';
@@ -27,7 +27,7 @@ export default function LivePanel() {
   const champions = models.data?.models.filter(({ role }) => role === 'champion') ?? [];
   const deployed = champions.map(({ task }) => task);
   const task = deployed.includes(choice) ? choice : deployed[0];
-  const problem = models.error instanceof ApiProblem ? models.error : null;
+  const problem = models.error && asProblem(models.error);
   return (
     <>
       <PageHead title={t('live.title')} intro={t('live.intro')}>
@@ -49,15 +49,7 @@ export default function LivePanel() {
           />
         )}
       </PageHead>
-      {problem && (
-        <ProblemMessage problem={problem}>
-          <div>
-            <Button small icon="retry" onPress={() => void models.refetch()}>
-              {t('app.retry')}
-            </Button>
-          </div>
-        </ProblemMessage>
-      )}
+      {problem && <ProblemMessage problem={problem} onRetry={() => void models.refetch()} />}
       {models.isPending && !problem && <Skeleton height={360} />}
       {models.data && task === undefined && (
         <EmptyState icon="layers" title={t('try.no_model_title')} text={t('try.no_model_text')} />

@@ -2,6 +2,7 @@ import { memo, useMemo } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { classStyle } from '../../lib/colors';
+import { numbers } from '../../lib/numbers';
 import styles from './Live.module.css';
 import { barsOf, framesByClass, type Bar, type Moment } from './timeline';
 
@@ -20,7 +21,7 @@ interface TimelineProps {
 
 /** How many of each class there are over the time of a video; a click, a drag or an arrow key goes there. */
 export function Timeline({ moments, duration, position, step, onSeek }: TimelineProps) {
-  const { t } = useTranslation();
+  const { t, i18n } = useTranslation();
   const numBars = Math.max(1, Math.min(NUM_BARS, Math.round(duration / step)));
   const bars = useMemo(() => barsOf(moments, duration, numBars), [moments, duration, numBars]);
   const classes = useMemo(() => framesByClass(moments), [moments]);
@@ -33,7 +34,7 @@ export function Timeline({ moments, duration, position, step, onSeek }: Timeline
         <input
           type="range"
           aria-label={t('live.position')}
-          aria-valuetext={clock(position)}
+          aria-valuetext={clock(position, i18n.language)}
           min={0}
           max={duration}
           step={step}
@@ -42,9 +43,9 @@ export function Timeline({ moments, duration, position, step, onSeek }: Timeline
         />
       </div>
       <div className={styles.scale}>
-        <span>{clock(position)}</span>
+        <span>{clock(position, i18n.language)}</span>
         <span>{moments.length > 0 && t('live.most', { count: most })}</span>
-        <span>{clock(duration)}</span>
+        <span>{clock(duration, i18n.language)}</span>
       </div>
       {classes.length > 0 && (
         <ul className={styles.classes} aria-label={t('live.classes')}>
@@ -86,9 +87,9 @@ const Bars = memo(function Bars({ bars, duration, most }: { bars: readonly Bar[]
   );
 });
 
-/** Minutes and seconds, such as 1:05.2. */
-export function clock(seconds: number): string {
+/** Minutes and seconds, such as 1:05.2, with the language's point. */
+export function clock(seconds: number, language: string): string {
   const tenths = Math.round(seconds * 10);
-  const rest = ((tenths % 600) / 10).toFixed(1).padStart(4, '0');
+  const rest = numbers(language).fixed((tenths % 600) / 10, 1).padStart(4, '0');
   return `${Math.floor(tenths / 600)}:${rest}`;
 }

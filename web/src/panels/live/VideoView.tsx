@@ -223,7 +223,7 @@ export function VideoView({ file, task, models, onClose }: VideoViewProps) {
           <div className={styles.side}>
             <StreamMessage status={status} onRetry={() => stream.current?.retry()} />
             <Card title={file.name} aside={now?.model && t('try.model', { ...now.model })}>
-              <Seen prediction={now?.prediction ?? null} />
+              <Seen prediction={now?.prediction ?? null} problem={now?.problem} />
               <div className={styles.setting}>
                 <span>{t('live.rate')}</span>
                 <Segments

@@ -147,7 +147,8 @@ describe('timeline', () => {
   });
 
   it('tells the time', () => {
-    expect([clock(0), clock(65.23), clock(59.99)]).toEqual(['0:00.0', '1:05.2', '1:00.0']);
+    expect([0, 65.23, 59.99].map((seconds) => clock(seconds, 'en'))).toEqual(['0:00.0', '1:05.2', '1:00.0']);
+    expect(clock(65.23, 'de')).toBe('1:05,2');
   });
 });
 

@@ -8,7 +8,7 @@ const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-
 export function paintRanked(
   context: CanvasRenderingContext2D,
   ranked: readonly Schemas['Scored'][],
-  percent: Intl.NumberFormat,
+  percent: (share: number) => string,
   view: View,
 ) {
   const [width, height] = [208, 28];
@@ -27,7 +27,7 @@ export function paintRanked(
     context.textAlign = 'left';
     context.fillText(item.class, left + 8, y + height / 2 + 1, width - 70);
     context.textAlign = 'right';
-    context.fillText(percent.format(item.score), left + width - 8, y + height / 2 + 1);
+    context.fillText(percent(item.score), left + width - 8, y + height / 2 + 1);
   });
   context.restore();
 }

@@ -2,24 +2,23 @@ import { useQueryClient } from '@tanstack/react-query';
 import { useMemo, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
-import { ApiProblem } from '../../api/problem';
+import { ApiProblem, asProblem } from '../../api/problem';
 import { Button } from '../../components/Button';
 import { Card } from '../../components/Card';
 import { ProblemMessage } from '../../components/ProblemMessage';
 import { Progress } from '../../components/Progress';
 import { Skeleton } from '../../components/Skeleton';
 import { download, stem } from '../../lib/download';
+import { useNumbers } from '../../lib/numbers';
 import { cancel, isFinished, result, useBatch, useRows, type Batch, type Form } from './batches';
 import styles from './BatchView.module.css';
 import { Detail } from './Detail';
 import { Filters } from './Filters';
-import { duration } from './format';
 import { Gallery } from './Gallery';
 import type { RecentBatch } from './recent';
 import { EVERYTHING, filtered, sorted, type Order, type Row } from './rows';
 import type { PictureSource } from './sources';
 import { Statistics } from './Statistics';
-import { asProblem } from './store';
 import { RemoveDialog } from './RemoveDialog';
 
 interface BatchViewProps {
@@ -117,24 +116,24 @@ export function BatchView({ batch: { id, name, task }, source, onGone }: BatchVi
 
 /** How far it is, in a bar, a rate and words. */
 function State({ batch }: { batch: Batch }) {
-  const { t, i18n } = useTranslation();
+  const { t } = useTranslation();
   const { status, done, total, failures, skipped, images_per_s: rate, eta_s: eta, error } = batch;
-  const number = new Intl.NumberFormat(i18n.language, { maximumFractionDigits: 1 });
+  const { count, tenths, duration } = useNumbers();
   const facts = [
-    t('many.done_of', { done: number.format(done), total: number.format(total) }),
-    rate !== null && rate > 0 && t('many.rate', { rate: number.format(rate) }),
-    !isFinished(batch) && eta !== null && t('many.eta', { time: duration(eta, i18n.language) }),
+    t('many.done_of', { done: count(done), total: count(total) }),
+    rate !== null && rate > 0 && t('many.rate', { rate: tenths(rate) }),
+    !isFinished(batch) && eta !== null && t('many.eta', { time: duration(eta) }),
     failures > 0 && t('many.num_failed', { count: failures }),
     skipped > 0 && t('many.num_skipped', { count: skipped }),
     ...batch.models,
   ].filter(Boolean);
   return (
     <>
-      {isFinished(batch) ? (
-        <p role="status" className={styles.status} data-status={status}>
-          {t(`many.status.${status}`)}
-        </p>
-      ) : (
+      {/* There before there is something to say: else not every screen reader says it. */}
+      <p role="status" className={isFinished(batch) ? styles.status : 'visually-hidden'} data-status={status}>
+        {isFinished(batch) ? t(`many.status.${status}`) : ''}
+      </p>
+      {!isFinished(batch) && (
         <Progress
           label={t(`many.status.${status}`)}
           {...(status === 'running' && total > 0 ? { value: done / total } : {})}

@@ -6,8 +6,8 @@ import { DropArea } from '../../components/DropArea';
 import { ProblemMessage } from '../../components/ProblemMessage';
 import { Progress } from '../../components/Progress';
 import { Segments } from '../../components/Segments';
+import { useNumbers } from '../../lib/numbers';
 import type { Chosen } from './files';
-import { bytes } from './format';
 import styles from './ManyPanel.module.css';
 import type { Sending } from './store';
 
@@ -90,7 +90,9 @@ export function Upload({ sending: { chosen, status, progress, problem }, onCance
       {goesOn && (
         <Progress label={t(`many.${status}`)} {...(status === 'sending' ? { value: progress } : {})} />
       )}
-      {status === 'cancelled' && <p role="status">{t('many.upload_cancelled')}</p>}
+      <p role="status" className={status === 'cancelled' ? undefined : 'visually-hidden'}>
+        {status === 'cancelled' ? t('many.upload_cancelled') : ''}
+      </p>
       {problem && <ProblemMessage problem={problem} />}
       <div className={styles.buttons}>
         {goesOn ? (
@@ -120,7 +122,8 @@ const MOST_NAMED = 20;
 
 /** What is not sent, and why. */
 function Left({ chosen: { left } }: { chosen: Chosen }) {
-  const { t, i18n } = useTranslation();
+  const { t } = useTranslation();
+  const { bytes } = useNumbers();
   // What is too large is what somebody wanted to send; other files come with any folder.
   const ordered = [...left].sort((a, b) => a.reason.localeCompare(b.reason));
   if (left.length === 0) return null;
@@ -129,7 +132,7 @@ function Left({ chosen: { left } }: { chosen: Chosen }) {
       <summary>{t('many.num_skipped', { count: left.length })}</summary>
       <ul>
         {ordered.slice(0, MOST_NAMED).map(({ name, reason, bytes: size }) => (
-          <li key={name}>{t(`many.left.${reason}`, { name, size: bytes(size, i18n.language) })}</li>
+          <li key={name}>{t(`many.left.${reason}`, { name, size: bytes(size) })}</li>
         ))}
         {left.length > MOST_NAMED && <li>{t('many.and_more', { count: left.length - MOST_NAMED })}</li>}
       </ul>
@@ -143,9 +146,10 @@ function numImages({ content }: Chosen): number {
 
 /** How many images and bytes there are. */
 function useExtent({ content, bytes: size }: Chosen): string {
-  const { t, i18n } = useTranslation();
+  const { t } = useTranslation();
+  const { bytes } = useNumbers();
   return [
     content.kind === 'zip' ? t('many.archive') : t('many.images', { count: content.images.length }),
-    bytes(size, i18n.language),
+    bytes(size),
   ].join(' · ');
 }

@@ -1,14 +1,14 @@
 import { useMemo } from 'react';
-import { Dialog, Heading, Modal, ModalOverlay } from 'react-aria-components';
+import { Heading } from 'react-aria-components';
 import { useTranslation } from 'react-i18next';
 import { Link } from 'wouter';
 
-import { Button, classes, IconButton } from '../../components/Button';
-import dialog from '../../components/Dialog.module.css';
+import { Button, IconButton } from '../../components/Button';
+import { ModalDialog } from '../../components/ModalDialog';
 import { ImageStage } from '../../components/stage/ImageStage';
 import { usePicture } from '../../components/stage/usePicture';
+import { numbers } from '../../lib/numbers';
 import styles from './Detail.module.css';
-import { percentOf } from './format';
 import { useSummary } from './Gallery';
 import type { Row } from './rows';
 import type { PictureSource } from './sources';
@@ -31,71 +31,60 @@ export function Detail({ row, task, source, onPrevious, onNext, onClose }: Detai
   const url = useThumb(source, row);
   const picture = usePicture(url ?? null);
   const boxes = useMemo(() => {
-    const percent = percentOf(i18n.language);
+    const percent = numbers(i18n.language).percent;
     return row.found.flatMap(({ box_xyxy: box, class: name, class_id: classId, score }) =>
       box ? [{ box, classId, label: `${name} ${percent(score)}` }] : [],
     );
   }, [row, i18n.language]);
-  const percent = percentOf(i18n.language);
+  const percent = numbers(i18n.language).percent;
   const findings = row.ranked.length > 0 ? row.ranked : [...row.found].sort((a, b) => b.score - a.score);
   const size = picture.size ?? { width: row.width || 1, height: row.height || 1 };
   const missing = url === null || picture.status === 'undecodable';
   return (
-    <ModalOverlay
-      className={dialog.overlay ?? ''}
-      isOpen
-      isDismissable
-      onOpenChange={(isOpen) => {
-        if (!isOpen) onClose();
-      }}
-    >
-      <Modal className={classes(dialog.modal, dialog.wide)}>
-        <Dialog className={dialog.dialog ?? ''}>
-          <div className={styles.head}>
-            <Heading slot="title">{row.image}</Heading>
-            <IconButton icon="close" label={t('app.close')} onPress={onClose} />
-          </div>
-          {(!missing || boxes.length > 0) && (
-            <div className={styles.stage}>
-              <ImageStage source={picture.image} size={size} boxes={boxes} label={`${row.image}: ${summary(row)}`} />
+    <ModalDialog onClose={onClose} isWide>
+      <div className={styles.head}>
+        <Heading slot="title">{row.image}</Heading>
+        <IconButton icon="close" label={t('app.close')} onPress={onClose} />
+      </div>
+      {(!missing || boxes.length > 0) && (
+        <div className={styles.stage}>
+          <ImageStage source={picture.image} size={size} boxes={boxes} label={`${row.image}: ${summary(row)}`} />
+        </div>
+      )}
+      {missing && <p className={styles.note}>{t(source ? 'stage.undecodable' : 'many.picture_gone')}</p>}
+      {row.error ? (
+        <div className={styles.error}>
+          <p>
+            <strong>{summary(row)}</strong>
+          </p>
+          <p>{t(`problems.${row.error.code}.action`, { defaultValue: '' })}</p>
+          <p className={styles.note}>{row.error.detail}</p>
+        </div>
+      ) : (
+        <dl className={styles.findings}>
+          {findings.length === 0 && <dt>{t('many.nothing')}</dt>}
+          {findings.slice(0, 20).map((item, index) => (
+            <div key={index}>
+              <dt>{item.class}</dt>
+              <dd>{percent(item.score)}</dd>
             </div>
-          )}
-          {missing && <p className={styles.note}>{t(source ? 'stage.undecodable' : 'many.picture_gone')}</p>}
-          {row.error ? (
-            <div className={styles.error}>
-              <p>
-                <strong>{summary(row)}</strong>
-              </p>
-              <p>{t(`problems.${row.error.code}.action`, { defaultValue: '' })}</p>
-              <p className={styles.note}>{row.error.detail}</p>
-            </div>
-          ) : (
-            <dl className={styles.findings}>
-              {findings.length === 0 && <dt>{t('many.nothing')}</dt>}
-              {findings.slice(0, 20).map((item, index) => (
-                <div key={index}>
-                  <dt>{item.class}</dt>
-                  <dd>{percent(item.score)}</dd>
-                </div>
-              ))}
-            </dl>
-          )}
-          <div className={styles.foot}>
-            {row.width > 0 && <span className={styles.note}>{`${row.width} × ${row.height} px`}</span>}
-            {row.id && (
-              <Link href={`/label?task=${encodeURIComponent(task)}&prediction=${encodeURIComponent(row.id)}`}>
-                {t('many.correct')}
-              </Link>
-            )}
-            <Button small isDisabled={!onPrevious} onPress={() => onPrevious?.()}>
-              {t('many.previous')}
-            </Button>
-            <Button small isDisabled={!onNext} onPress={() => onNext?.()}>
-              {t('many.next')}
-            </Button>
-          </div>
-        </Dialog>
-      </Modal>
-    </ModalOverlay>
+          ))}
+        </dl>
+      )}
+      <div className={styles.foot}>
+        {row.width > 0 && <span className={styles.note}>{`${row.width} × ${row.height} px`}</span>}
+        {row.id && (
+          <Link href={`/label?task=${encodeURIComponent(task)}&prediction=${encodeURIComponent(row.id)}`}>
+            {t('many.correct')}
+          </Link>
+        )}
+        <Button small isDisabled={!onPrevious} onPress={() => onPrevious?.()}>
+          {t('many.previous')}
+        </Button>
+        <Button small isDisabled={!onNext} onPress={() => onNext?.()}>
+          {t('many.next')}
+        </Button>
+      </div>
+    </ModalDialog>
   );
 }

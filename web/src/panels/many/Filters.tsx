@@ -4,6 +4,7 @@ import { useTranslation } from 'react-i18next';
 
 import { Segments } from '../../components/Segments';
 import slider from '../../components/Slider.module.css';
+import { useNumbers } from '../../lib/numbers';
 import styles from './Filters.module.css';
 import { picturesBySubject, type Filter, type Order, type Row, type Subject } from './rows';
 
@@ -20,6 +21,7 @@ interface FiltersProps {
 /** Which pictures are shown, and in which order. */
 export function Filters({ rows, filter, onFilter, order, onOrder }: FiltersProps) {
   const { t } = useTranslation();
+  const numbers = useNumbers();
   const id = useId();
   const { range } = filter;
   const num = useMemo(() => picturesBySubject(rows, { range }), [rows, range]);
@@ -36,10 +38,10 @@ export function Filters({ rows, filter, onFilter, order, onOrder }: FiltersProps
         >
           <option value="all">{t('many.all', { count: num.all })}</option>
           {num.classes.map(({ name, count }) => (
-            <option key={name} value={`class:${name}`}>{`${name} (${count})`}</option>
+            <option key={name} value={`class:${name}`}>{`${name} (${numbers.count(count)})`}</option>
           ))}
-          {num.nothing > 0 && <option value="nothing">{`${t('many.nothing')} (${num.nothing})`}</option>}
-          {num.failed > 0 && <option value="failed">{`${t('many.failed')} (${num.failed})`}</option>}
+          {num.nothing > 0 && <option value="nothing">{`${t('many.nothing')} (${numbers.count(num.nothing)})`}</option>}
+          {num.failed > 0 && <option value="failed">{`${t('many.failed')} (${numbers.count(num.failed)})`}</option>}
         </select>
       </div>
       <div className={styles.range}>

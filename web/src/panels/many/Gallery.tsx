@@ -2,7 +2,7 @@ import { defaultRangeExtractor, useVirtualizer } from '@tanstack/react-virtual';
 import { memo, useCallback, useEffect, useRef, useState, type KeyboardEvent } from 'react';
 import { useTranslation } from 'react-i18next';
 
-import { percentOf } from './format';
+import { numbers } from '../../lib/numbers';
 import styles from './Gallery.module.css';
 import { moved } from './grid';
 import { best, leastScore, matching, type Filter, type Found, type Row } from './rows';
@@ -164,7 +164,7 @@ const Cell = memo(function Cell({ row, filter, source, place, column, isActive, 
 /** What is said of an image, or of some of what was found in it, in a few words. */
 export function useSummary(): (row: Row, found?: readonly Found[]) => string {
   const { t, i18n } = useTranslation();
-  const percent = percentOf(i18n.language);
+  const percent = numbers(i18n.language).percent;
   return (row, found = row.found) => {
     if (row.error) return t(`problems.${row.error.code}.what`, { defaultValue: row.error.detail });
     const top = best(found);

@@ -2,6 +2,7 @@ import { useRef, useState, useSyncExternalStore } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { useModels } from '../../api/client';
+import { asProblem } from '../../api/problem';
 import { Button } from '../../components/Button';
 import { DropVeil } from '../../components/DropArea';
 import { EmptyState } from '../../components/EmptyState';
@@ -15,7 +16,7 @@ import { BatchView } from './BatchView';
 import { AddMany, Confirm, Upload } from './Compose';
 import { choose, fromDrop, fromInput, type Chosen, type NamedFile } from './files';
 import styles from './ManyPanel.module.css';
-import { asProblem, ManyStore } from './store';
+import { ManyStore } from './store';
 
 const store = new ManyStore(submit);
 
@@ -78,15 +79,7 @@ export default function ManyPanel() {
       {isDragging && <DropVeil text={t('try.drop_now')} />}
 
       <div className={styles.panel}>
-        {models.error && (
-          <ProblemMessage problem={asProblem(models.error)}>
-            <div>
-              <Button small icon="retry" onPress={() => void models.refetch()}>
-                {t('app.retry')}
-              </Button>
-            </div>
-          </ProblemMessage>
-        )}
+        {models.error && <ProblemMessage problem={asProblem(models.error)} onRetry={() => void models.refetch()} />}
         {batch ? (
           <BatchView
             key={batch.id}

@@ -1,8 +1,9 @@
-import { Dialog, Heading, Modal, ModalOverlay } from 'react-aria-components';
+import { Heading } from 'react-aria-components';
 import { useTranslation } from 'react-i18next';
 
 import { Button } from '../../components/Button';
 import dialog from '../../components/Dialog.module.css';
+import { ModalDialog } from '../../components/ModalDialog';
 
 interface RemoveDialogProps {
   name: string;
@@ -14,35 +15,24 @@ interface RemoveDialogProps {
 export function RemoveDialog({ name, onRemove, onClose }: RemoveDialogProps) {
   const { t } = useTranslation();
   return (
-    <ModalOverlay
-      className={dialog.overlay ?? ''}
-      isOpen
-      isDismissable
-      onOpenChange={(isOpen) => {
-        if (!isOpen) onClose();
-      }}
-    >
-      <Modal className={dialog.modal ?? ''}>
-        <Dialog className={dialog.dialog ?? ''} role="alertdialog">
-          <Heading slot="title">{t('many.remove_title')}</Heading>
-          <p>{t('many.remove_text', { name })}</p>
-          <div className={dialog.actions}>
-            <Button kind="quiet" onPress={onClose}>
-              {t('app.cancel')}
-            </Button>
-            <Button
-              kind="danger"
-              icon="trash"
-              onPress={() => {
-                onClose();
-                onRemove();
-              }}
-            >
-              {t('many.remove_yes')}
-            </Button>
-          </div>
-        </Dialog>
-      </Modal>
-    </ModalOverlay>
+    <ModalDialog onClose={onClose} role="alertdialog">
+      <Heading slot="title">{t('many.remove_title')}</Heading>
+      <p>{t('many.remove_text', { name })}</p>
+      <div className={dialog.actions}>
+        <Button kind="quiet" onPress={onClose}>
+          {t('app.cancel')}
+        </Button>
+        <Button
+          kind="danger"
+          icon="trash"
+          onPress={() => {
+            onClose();
+            onRemove();
+          }}
+        >
+          {t('many.remove_yes')}
+        </Button>
+      </div>
+    </ModalDialog>
   );
 }

@@ -3,7 +3,7 @@ import { useTranslation } from 'react-i18next';
 import { Card } from '../../components/Card';
 import { classStyle } from '../../lib/colors';
 import { countByClass } from '../../lib/boxes';
-import { percentOf } from './format';
+import { useNumbers } from '../../lib/numbers';
 import { failuresByCode, histogram, type Row } from './rows';
 import styles from './Statistics.module.css';
 
@@ -12,6 +12,7 @@ const MANY_NAMES = 50;
 /** Counts by class, how sure the model was, and what could not be read. */
 export function Statistics({ rows }: { rows: readonly Row[] }) {
   const { t } = useTranslation();
+  const numbers = useNumbers();
   const counts = countByClass(rows.flatMap(({ found }) => found));
   const most = counts[0]?.count ?? 1;
   const total = counts.reduce((sum, { count }) => sum + count, 0);
@@ -28,7 +29,7 @@ export function Statistics({ rows }: { rows: readonly Row[] }) {
                 <span className={styles.rail} aria-hidden="true">
                   <span style={{ width: `${(100 * count) / most}%`, background: classStyle(classId).color }} />
                 </span>
-                <span className={styles.number}>{count}</span>
+                <span className={styles.number}>{numbers.count(count)}</span>
               </li>
             ))}
           </ul>
@@ -43,8 +44,8 @@ export function Statistics({ rows }: { rows: readonly Row[] }) {
 const [WIDTH, HEIGHT, FOOT, LEFT] = [320, 150, 22, 34];
 
 function Confidence({ rows }: { rows: readonly Row[] }) {
-  const { t, i18n } = useTranslation();
-  const percent = percentOf(i18n.language);
+  const { t } = useTranslation();
+  const { count: whole, percent } = useNumbers();
   const bins = histogram(rows);
   const most = Math.max(...bins, 1);
   const width = (WIDTH - LEFT) / bins.length;
@@ -61,7 +62,7 @@ function Confidence({ rows }: { rows: readonly Row[] }) {
         <line x1={LEFT} x2={WIDTH} y1={HEIGHT - FOOT} y2={HEIGHT - FOOT} />
         <line x1={LEFT} x2={WIDTH} y1={10} y2={10} data-faint="" />
         <text x={LEFT - 6} y={14} textAnchor="end">
-          {most}
+          {whole(most)}
         </text>
         <text x={LEFT - 6} y={HEIGHT - FOOT + 4} textAnchor="end">
           0

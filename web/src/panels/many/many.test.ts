@@ -3,7 +3,6 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { ApiProblem } from '../../api/problem';
 import type { Batch } from './batches';
 import { choose, fromDrop, fromInput, type Chosen } from './files';
-import { bytes, duration } from './format';
 import { moved } from './grid';
 import { keepRecent, readRecent } from './recent';
 import { EVERYTHING, failuresByCode, filtered, histogram, leastScore, matching, parseRows, picturesBySubject, sorted, type Row } from './rows';
@@ -162,18 +161,6 @@ describe('keys in the grid', () => {
     expect([at('PageDown', 1), at('PageDown', 3), at('PageUp', 9), at('PageUp', 6)]).toEqual([9, 9, 1, 2]);
     expect([at('Home', 6), at('End', 5), at('End', 8), at('Home', 6, true), at('End', 0, true)]).toEqual([4, 7, 9, 0, 9]);
     expect(at('x', 1)).toBeNull();
-  });
-});
-
-describe('words for amounts', () => {
-  it('fit the amount', () => {
-    expect([duration(1, 'en'), duration(89.2, 'en'), duration(150, 'en'), duration(9_000, 'en')]).toEqual([
-      '1 second',
-      '90 seconds',
-      '3 minutes',
-      '2.5 hours',
-    ]);
-    expect([bytes(10, 'en'), bytes(2_340_000, 'en')]).toEqual(['1 kB', '2.3 MB']);
   });
 });
 

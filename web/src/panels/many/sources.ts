@@ -17,7 +17,11 @@ export function sourceOf({ content }: Chosen): PictureSource {
   return {
     read: async (row) => {
       archive ??= import('./zip').then(({ openZip }) => openZip(content.file));
-      return (await archive).read(row);
+      const opened = await archive.catch((error: unknown) => {
+        archive = null; // what opens it may not have come through: the next picture tries again
+        throw error;
+      });
+      return opened.read(row);
     },
   };
 }

@@ -1,4 +1,4 @@
-import { ApiProblem } from '../../api/problem';
+import { asProblem, type ApiProblem } from '../../api/problem';
 import { isAbort, type UploadOptions } from '../../api/upload';
 import type { Batch } from './batches';
 import type { Chosen } from './files';
@@ -133,8 +133,4 @@ function keepCurrent(id: string | null) {
   } catch {
     // A private window may refuse.
   }
-}
-
-export function asProblem(error: unknown): ApiProblem {
-  return error instanceof ApiProblem ? error : new ApiProblem('page_error', 0, String(error));
 }

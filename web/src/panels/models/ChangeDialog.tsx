@@ -1,10 +1,11 @@
 import { useState } from 'react';
-import { Dialog, Form, Heading, Input, Label, Modal, ModalOverlay, TextField } from 'react-aria-components';
+import { Form, Heading, Input, Label, TextField } from 'react-aria-components';
 import { useTranslation } from 'react-i18next';
 
-import { ApiProblem } from '../../api/problem';
+import { asProblem, type ApiProblem } from '../../api/problem';
 import { Button } from '../../components/Button';
 import dialog from '../../components/Dialog.module.css';
+import { ModalDialog } from '../../components/ModalDialog';
 import { ProblemMessage } from '../../components/ProblemMessage';
 import { Slider } from '../../components/Slider';
 import { change, type Version } from './history';
@@ -49,77 +50,65 @@ export function ChangeDialog({ wanted: { action, version }, model, champion, onC
       why: why.trim() || 'by hand',
       force: !isApproved && isForced,
     }).then(onDone, (error: unknown) => {
-      setProblem(error instanceof ApiProblem ? error : new ApiProblem('page_error', 0, String(error)));
+      setProblem(asProblem(error));
       setBusy(false);
     });
   };
 
   return (
-    <ModalOverlay
-      className={dialog.overlay ?? ''}
-      isOpen
-      isDismissable={!isBusy}
-      isKeyboardDismissDisabled={isBusy}
-      onOpenChange={(isOpen) => {
-        if (!isOpen) onClose();
-      }}
-    >
-      <Modal className={dialog.modal ?? ''}>
-        <Dialog className={dialog.dialog ?? ''}>
-          <Form
-            className={dialog.form ?? ''}
-            onSubmit={(event) => {
-              event.preventDefault();
-              confirm();
-            }}
-          >
-            <Heading slot="title">{t(`models.confirm_title.${action}`, names)}</Heading>
-            <p>{t(`models.confirm.${action}`, names)}</p>
-            {!isApproved && (
-              <>
-                <p className={styles.warning}>
-                  {version?.verdict
-                    ? t('models.gate_refused', {
-                        summary: reasons(version.verdict.checks)
-                          .map((check) => checkWords(t, check, i18n.language).text)
-                          .join(' '),
-                      })
-                    : t('models.gate_not_asked')}
-                </p>
-                <label className={styles.check}>
-                  <input type="checkbox" checked={isForced} onChange={({ target }) => setForced(target.checked)} />
-                  {t('models.force')}
-                </label>
-              </>
-            )}
-            {action === 'canary' && (
-              <Slider label={t('models.canary_share')} value={share} onChange={setShare} min={0.01} max={1} />
-            )}
-            {(action === 'promote' || action === 'rollback') && (
-              <TextField value={why} onChange={setWhy} maxLength={500}>
-                <Label className={dialog.label ?? ''}>{t('models.why')}</Label>
-                <Input className={dialog.input ?? ''} />
-              </TextField>
-            )}
-            {problem && <ProblemMessage problem={problem} />}
-            <p className={dialog.hint} role="status">
-              {isBusy ? t('models.working') : ''}
+    <ModalDialog onClose={onClose} isBusy={isBusy}>
+      <Form
+        className={dialog.form ?? ''}
+        onSubmit={(event) => {
+          event.preventDefault();
+          confirm();
+        }}
+      >
+        <Heading slot="title">{t(`models.confirm_title.${action}`, names)}</Heading>
+        <p>{t(`models.confirm.${action}`, names)}</p>
+        {!isApproved && (
+          <>
+            <p className={styles.warning}>
+              {version?.verdict
+                ? t('models.gate_refused', {
+                    summary: reasons(version.verdict.checks)
+                      .map((check) => checkWords(t, check, i18n.language).text)
+                      .join(' '),
+                  })
+                : t('models.gate_not_asked')}
             </p>
-            <div className={dialog.actions}>
-              <Button kind="quiet" isDisabled={isBusy} onPress={onClose}>
-                {t('app.cancel')}
-              </Button>
-              <Button
-                kind={action === 'rollback' ? 'danger' : 'primary'}
-                type="submit"
-                isDisabled={isBusy || (!isApproved && !isForced)}
-              >
-                {t(`models.confirm_button.${action}`)}
-              </Button>
-            </div>
-          </Form>
-        </Dialog>
-      </Modal>
-    </ModalOverlay>
+            <label className={styles.check}>
+              <input type="checkbox" checked={isForced} onChange={({ target }) => setForced(target.checked)} />
+              {t('models.force')}
+            </label>
+          </>
+        )}
+        {action === 'canary' && (
+          <Slider label={t('models.canary_share')} value={share} onChange={setShare} min={0.01} max={1} />
+        )}
+        {(action === 'promote' || action === 'rollback') && (
+          <TextField value={why} onChange={setWhy} maxLength={500}>
+            <Label className={dialog.label ?? ''}>{t('models.why')}</Label>
+            <Input className={dialog.input ?? ''} />
+          </TextField>
+        )}
+        {problem && <ProblemMessage problem={problem} />}
+        <p className={dialog.hint} role="status">
+          {isBusy ? t('models.working') : ''}
+        </p>
+        <div className={dialog.actions}>
+          <Button kind="quiet" isDisabled={isBusy} onPress={onClose}>
+            {t('app.cancel')}
+          </Button>
+          <Button
+            kind={action === 'rollback' ? 'danger' : 'primary'}
+            type="submit"
+            isDisabled={isBusy || (!isApproved && !isForced)}
+          >
+            {t(`models.confirm_button.${action}`)}
+          </Button>
+        </div>
+      </Form>
+    </ModalDialog>
   );
 }

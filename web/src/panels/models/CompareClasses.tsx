@@ -1,7 +1,10 @@
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
+import { ApiProblem, asProblem } from '../../api/problem';
 import { Button } from '../../components/Button';
+import { ProblemMessage } from '../../components/ProblemMessage';
+import { Skeleton } from '../../components/Skeleton';
 import { differenceText, metricText, type Version } from './history';
 import { metricWord } from './Metric';
 import styles from './Models.module.css';
@@ -18,10 +21,21 @@ export function CompareClasses({ a, b }: { a: Version; b: Version }) {
   const [before, after] = [useReport(a.report ?? null), useReport(b.report ?? null)];
   const [choice, setChoice] = useState<string | null>(null);
   const [isWhole, setWhole] = useState(false);
-  if (!a.report || !b.report || before.error || after.error) {
-    return <p className={styles.note}>{t('models.report.compare_missing')}</p>;
+  const problem = before.error ?? after.error;
+  const isGone = problem instanceof ApiProblem && problem.status === 404;
+  if (!a.report || !b.report || isGone) return <p className={styles.note}>{t('models.report.compare_missing')}</p>;
+  if (problem) {
+    return (
+      <ProblemMessage problem={asProblem(problem)}>
+        <div>
+          <Button small icon="retry" onPress={() => void (before.error ? before.refetch() : after.refetch())}>
+            {t('app.retry')}
+          </Button>
+        </div>
+      </ProblemMessage>
+    );
   }
-  if (!before.data || !after.data) return null;
+  if (!before.data || !after.data) return <Skeleton height={240} />;
   const names = metricNames(before.data, after.data);
   const metric = choice !== null && names.includes(choice) ? choice : mainMetric(names);
   const rows = classDifferences(before.data, after.data, metric);

@@ -1,5 +1,6 @@
 import { useTranslation } from 'react-i18next';
 
+import { useNumbers } from '../../lib/numbers';
 import styles from './Models.module.css';
 import { confusionOf, type Table } from './report';
 import own from './Report.module.css';
@@ -12,9 +13,9 @@ const SHORT = 3;
 
 /** What was taken for what: as a matrix where that can be read, and the most frequent mistakes in words. */
 export function Confusion({ table, names }: { table: Table; names: readonly string[] }) {
-  const { t, i18n } = useTranslation();
+  const { t } = useTranslation();
   const { classes, counts, mistakes } = confusionOf(table, names);
-  const number = new Intl.NumberFormat(i18n.language);
+  const numbers = useNumbers();
   return (
     <section className={own.part}>
       <h5>{t('models.report.confusion')}</h5>
@@ -52,7 +53,7 @@ export function Confusion({ table, names }: { table: Table; names: readonly stri
                           total,
                         })}
                       >
-                        {count > 0 ? number.format(count) : <span className={own.none}>0</span>}
+                        {count > 0 ? numbers.count(count) : <span className={own.none}>0</span>}
                       </td>
                     ))}
                   </tr>
@@ -69,7 +70,7 @@ export function Confusion({ table, names }: { table: Table; names: readonly stri
             {mistakes.slice(0, MOST_MISTAKES).map(({ actual, predicted, count }) => (
               <li key={`${actual}\n${predicted}`}>
                 <span className={own.name}>{t('models.report.taken_for', { actual, predicted })}</span>{' '}
-                <span className={styles.number}>{number.format(count)}</span>
+                <span className={styles.number}>{numbers.count(count)}</span>
               </li>
             ))}
           </ol>

@@ -3,6 +3,7 @@ import { useTranslation } from 'react-i18next';
 import { ApiProblem } from '../../api/problem';
 import { useBlobUrl } from '../../components/useBlobUrl';
 import { classStyle } from '../../lib/colors';
+import { useNumbers } from '../../lib/numbers';
 import styles from './Models.module.css';
 import { inWords, judged, useExamplePicture, type Example, type JudgedBox } from './report';
 import own from './Report.module.css';
@@ -33,15 +34,15 @@ export function Examples({ reportId, examples }: ExamplesProps) {
 }
 
 function ExampleFigure({ reportId, example }: { reportId: string; example: Example }) {
-  const { t, i18n } = useTranslation();
+  const { t } = useTranslation();
   const picture = useExamplePicture(reportId, example.picture);
   const url = useBlobUrl(picture.data ?? null);
-  const percent = new Intl.NumberFormat(i18n.language, { style: 'percent' });
+  const { percent } = useNumbers();
   const { width, height, truth, prediction } = example;
   const { ranked, detections } = prediction;
   const boxes = detections ? judged(truth, detections) : [];
   const best = ranked?.[0];
-  const found = best ? `${best.class}, ${percent.format(best.score)}` : inWords(detections ?? []);
+  const found = best ? `${best.class}, ${percent(best.score)}` : inWords(detections ?? []);
   const nothing = t('models.report.nothing');
   const words = { truth: inWords(truth) || nothing, found: found || nothing };
   return (

@@ -2,14 +2,14 @@ import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { useModels, type Model } from '../../api/client';
-import { ApiProblem } from '../../api/problem';
-import { Button } from '../../components/Button';
+import { asProblem } from '../../api/problem';
 import { Card } from '../../components/Card';
 import { EmptyState } from '../../components/EmptyState';
 import { PageHead } from '../../components/PageHead';
 import { ProblemMessage } from '../../components/ProblemMessage';
 import { Segments } from '../../components/Segments';
 import { Skeleton } from '../../components/Skeleton';
+import { useNumbers } from '../../lib/numbers';
 import { Changes } from './Changes';
 import { useHistory } from './history';
 import styles from './Models.module.css';
@@ -41,19 +41,10 @@ export default function ModelsPanel() {
         )}
       </PageHead>
       <div className={styles.panel}>
-        {problem && (
-          <ProblemMessage
-            problem={problem instanceof ApiProblem ? problem : new ApiProblem('page_error', 0, String(problem))}
-          >
-            <div>
-              <Button small icon="retry" onPress={again}>
-                {t('app.retry')}
-              </Button>
-            </div>
-          </ProblemMessage>
-        )}
-        {serving.isPending && !problem && <Skeleton height={160} />}
+        {problem && <ProblemMessage problem={asProblem(problem)} onRetry={again} />}
+        {serving.isPending && <Skeleton height={160} />}
         {serving.data && <Serving models={serving.data.models} failures={serving.data.failures} />}
+        {history.isPending && <Skeleton height={320} />}
         {history.data && !model && (
           <EmptyState icon="layers" title={t('models.none_title')} text={t('models.none_text')} />
         )}
@@ -74,8 +65,8 @@ export default function ModelsPanel() {
 }
 
 function Serving({ models, failures }: { models: readonly Model[]; failures: Readonly<Record<string, string>> }) {
-  const { t, i18n } = useTranslation();
-  const percent = new Intl.NumberFormat(i18n.language, { style: 'percent', maximumFractionDigits: 1 });
+  const { t } = useTranslation();
+  const { finePercent } = useNumbers();
   const failed = Object.entries(failures);
   return (
     <Card title={t('models.serves')}>
@@ -90,7 +81,7 @@ function Serving({ models, failures }: { models: readonly Model[]; failures: Rea
               {model.name} {model.version}
             </strong>
             <span className={styles.note}>
-              {model.role === 'shadow' ? t('models.unseen') : t('models.share', { share: percent.format(model.share) })}
+              {model.role === 'shadow' ? t('models.unseen') : t('models.share', { share: finePercent(model.share) })}
             </span>
             {model.stopped && (
               <span className={styles.warning}>{t('models.stopped', { reason: model.stopped })}</span>

@@ -1,6 +1,6 @@
 import { useId } from 'react';
-import { useTranslation } from 'react-i18next';
 
+import { useNumbers } from '../../lib/numbers';
 import { heightAt, type Curve } from './report';
 import own from './Report.module.css';
 
@@ -29,17 +29,16 @@ interface PlotProps {
 
 /** Curves in the unit square; pointing at it says how high each is there. */
 export function Plot({ title, x, y, curves, hasDiagonal = false }: PlotProps) {
-  const { i18n } = useTranslation();
   const clip = useId();
-  const percent = new Intl.NumberFormat(i18n.language, { style: 'percent', maximumFractionDigits: 1 });
+  const { finePercent } = useNumbers();
   const left = (value: number) => LEFT + value * (WIDTH - LEFT - RIGHT);
   const top = (value: number) => HEIGHT - FOOT - value * (HEIGHT - FOOT - TOP);
   const says = (at: number) =>
     [
-      `${x} ${percent.format(at)}`,
+      `${x} ${finePercent(at)}`,
       ...curves.slice(0, MOST_NAMED).map((curve) => {
         const height = heightAt(curve, at);
-        return `${curve.name}: ${height === null ? '–' : percent.format(height)}`;
+        return `${curve.name}: ${height === null ? '–' : finePercent(height)}`;
       }),
     ].join('\n');
   return (
@@ -51,10 +50,10 @@ export function Plot({ title, x, y, curves, hasDiagonal = false }: PlotProps) {
         <g key={tick}>
           <line x1={LEFT} x2={WIDTH - RIGHT} y1={top(tick)} y2={top(tick)} />
           <text x={LEFT - 6} y={top(tick) + 4} textAnchor="end">
-            {percent.format(tick)}
+            {finePercent(tick)}
           </text>
           <text x={left(tick)} y={HEIGHT - FOOT + 16} textAnchor={tick === 1 ? 'end' : 'middle'}>
-            {percent.format(tick)}
+            {finePercent(tick)}
           </text>
         </g>
       ))}

@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
-import { ApiProblem } from '../../api/problem';
+import { asProblem } from '../../api/problem';
 import { Button } from '../../components/Button';
 import { ProblemMessage } from '../../components/ProblemMessage';
 import { Segments } from '../../components/Segments';
@@ -37,19 +37,7 @@ export default function Report({ version, onClose }: { version: Version; onClose
           {t('app.close')}
         </Button>
       </header>
-      {report.error && (
-        <ProblemMessage
-          problem={
-            report.error instanceof ApiProblem ? report.error : new ApiProblem('page_error', 0, String(report.error))
-          }
-        >
-          <div>
-            <Button small icon="retry" onPress={() => void report.refetch()}>
-              {t('app.retry')}
-            </Button>
-          </div>
-        </ProblemMessage>
-      )}
+      {report.error && <ProblemMessage problem={asProblem(report.error)} onRetry={() => void report.refetch()} />}
       {report.isPending && <Skeleton height={240} />}
       {report.data && (
         <>

@@ -1,6 +1,7 @@
 import { useQuery } from '@tanstack/react-query';
 
 import { api, asked, type Model, type Schemas } from '../../api/client';
+import { numbers } from '../../lib/numbers';
 
 export type History = Schemas['HistoryAnswer'];
 export type CatalogModel = Schemas['CatalogModel'];
@@ -63,9 +64,8 @@ export function championOf(model: CatalogModel, serving: readonly Model[]): stri
 export function metricText(name: string, value: number | null, language: string): string {
   if (value === null) return '–';
   const unit = UNITS.find(([end]) => name.endsWith(end))?.[1];
-  if (unit) return `${new Intl.NumberFormat(language, { maximumSignificantDigits: 3 }).format(value)} ${unit}`;
-  const digits = name.startsWith('num_') ? 0 : 4;
-  return new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
+  if (unit) return `${numbers(language).number(value)} ${unit}`;
+  return numbers(language).fixed(value, name.startsWith('num_') ? 0 : 4);
 }
 
 const UNITS = [

@@ -1,6 +1,7 @@
 import type { TFunction } from 'i18next';
 
 import type { Schemas } from '../../api/client';
+import { numbers } from '../../lib/numbers';
 import { metricText } from './history';
 import { metricWord } from './Metric';
 
@@ -46,12 +47,12 @@ export function checkWords(t: TFunction, check: Check, language: string): Words 
   const drop = kind === 'class_drop' ? CLASS_DROP.exec(check.explanation)?.groups : undefined;
   if (kind === 'class_drop' && !drop) return { text: check.explanation, isEnglish: true };
   const digits = PLAIN.has(kind) ? 'num_' : (drop?.metric ?? metric);
-  const format = new Intl.NumberFormat(language, { maximumSignificantDigits: 3 });
+  const { number } = numbers(language);
   const show = (value: Check['found'], isLimit: boolean) =>
     typeof value !== 'number'
       ? String(value)
       : isLimit || UNIT.has(kind)
-        ? format.format(value)
+        ? number(value)
         : metricText(digits, kind === 'class_drop' ? Math.max(0, value) : value, language);
   const values = {
     metric: metricWord(t, drop?.metric ?? metric),

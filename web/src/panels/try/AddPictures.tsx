@@ -1,4 +1,4 @@
-import { useEffect, useRef } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import { Button as AriaButton } from 'react-aria-components';
 import { useTranslation } from 'react-i18next';
 
@@ -27,11 +27,21 @@ interface AddPicturesProps {
 /** Where there is no picture yet: every way to bring one. */
 export function AddPictures({ onFiles, onPhoto, onSample }: AddPicturesProps) {
   const { t } = useTranslation();
+  const [isLost, setLost] = useState(false);
+  const take = (url: string, name: string) => {
+    setLost(false);
+    sample(url, name).then(onSample, () => setLost(true));
+  };
   // With fingers alone nothing is dropped or pasted.
   const way = window.matchMedia('(hover: none) and (pointer: coarse)').matches ? 'touch' : 'drop';
   return (
     <div className={styles.add}>
-      <DropArea icon="image" title={t(`try.${way}_title`)} text={t(`try.${way}_text`)}>
+      <DropArea
+        icon="image"
+        title={t(`try.${way}_title`)}
+        text={t(`try.${way}_text`)}
+        fault={isLost ? t('problems.unreachable.what') : undefined}
+      >
         <Button kind="primary" icon="upload" onPress={onFiles}>
           {t('try.choose')}
         </Button>
@@ -47,7 +57,7 @@ export function AddPictures({ onFiles, onPhoto, onSample }: AddPicturesProps) {
               <AriaButton
                 className={styles.sample ?? ''}
                 aria-label={scene === null ? t('try.sample.digit') : t('try.sample.scene', { number: scene })}
-                onPress={() => void sample(url, name).then(onSample)}
+                onPress={() => take(url, name)}
               >
                 <img src={url} alt="" width={96} height={96} />
               </AriaButton>
@@ -60,7 +70,9 @@ export function AddPictures({ onFiles, onPhoto, onSample }: AddPicturesProps) {
 }
 
 async function sample(url: string, name: string): Promise<File> {
-  const blob = await (await fetch(url)).blob();
+  const answer = await fetch(url);
+  if (!answer.ok) throw new Error(`${url}: ${answer.status}`);
+  const blob = await answer.blob();
   return new File([blob], name, { type: blob.type });
 }
 

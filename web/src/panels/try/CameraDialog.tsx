@@ -1,9 +1,10 @@
 import { useEffect, useRef, useState } from 'react';
-import { Dialog, Heading, Modal, ModalOverlay } from 'react-aria-components';
+import { Heading } from 'react-aria-components';
 import { useTranslation } from 'react-i18next';
 
-import { Button, classes } from '../../components/Button';
+import { Button } from '../../components/Button';
 import dialog from '../../components/Dialog.module.css';
+import { ModalDialog } from '../../components/ModalDialog';
 import { Skeleton } from '../../components/Skeleton';
 import { cameraFault, closeCamera, openCamera, type CameraFault } from '../../lib/camera';
 import styles from './CameraDialog.module.css';
@@ -51,60 +52,48 @@ export function CameraDialog({ onPhoto, onClose }: { onPhoto: (file: File) => vo
     );
   };
   return (
-    <ModalOverlay
-      className={dialog.overlay ?? ''}
-      isOpen
-      isDismissable
-      onOpenChange={(isOpen) => {
-        if (!isOpen) onClose();
-      }}
-    >
-      <Modal className={classes(dialog.modal, dialog.wide)}>
-        <Dialog className={dialog.dialog ?? ''}>
-          <div className={dialog.form}>
-            <Heading slot="title">{t('try.camera_title')}</Heading>
-            {fault ? (
-              <p role="alert" className={dialog.text}>
-                {t(`try.${fault}`)}
-              </p>
-            ) : (
-              <div className={styles.preview}>
-                {!isReady && <Skeleton height="100%" />}
-                { }
-                <video
-                  ref={video}
-                  autoPlay
-                  muted
-                  playsInline
-                  aria-label={t('try.camera_title')}
-                  onLoadedData={() => setReady(true)}
-                />
-              </div>
-            )}
-            <div className={dialog.actions}>
-              <Button kind="quiet" onPress={onClose}>
-                {t('app.cancel')}
-              </Button>
-              {!fault && (
-                <>
-                  <Button
-                    icon="retry"
-                    onPress={() => {
-                      setReady(false);
-                      setFacing(facing === 'user' ? 'environment' : 'user');
-                    }}
-                  >
-                    {t('try.camera_switch')}
-                  </Button>
-                  <Button kind="primary" icon="camera" isDisabled={!isReady} onPress={take}>
-                    {t('try.camera_take')}
-                  </Button>
-                </>
-              )}
-            </div>
+    <ModalDialog onClose={onClose} isWide>
+      <div className={dialog.form}>
+        <Heading slot="title">{t('try.camera_title')}</Heading>
+        {fault ? (
+          <p role="alert" className={dialog.text}>
+            {t(`try.${fault}`)}
+          </p>
+        ) : (
+          <div className={styles.preview}>
+            {!isReady && <Skeleton height="100%" />}
+            <video
+              ref={video}
+              autoPlay
+              muted
+              playsInline
+              aria-label={t('try.camera_title')}
+              onLoadedData={() => setReady(true)}
+            />
           </div>
-        </Dialog>
-      </Modal>
-    </ModalOverlay>
+        )}
+        <div className={dialog.actions}>
+          <Button kind="quiet" onPress={onClose}>
+            {t('app.cancel')}
+          </Button>
+          {!fault && (
+            <>
+              <Button
+                icon="retry"
+                onPress={() => {
+                  setReady(false);
+                  setFacing(facing === 'user' ? 'environment' : 'user');
+                }}
+              >
+                {t('try.camera_switch')}
+              </Button>
+              <Button kind="primary" icon="camera" isDisabled={!isReady} onPress={take}>
+                {t('try.camera_take')}
+              </Button>
+            </>
+          )}
+        </div>
+      </div>
+    </ModalDialog>
   );
 }

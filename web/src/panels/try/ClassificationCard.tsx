@@ -4,6 +4,7 @@ import { useTranslation } from 'react-i18next';
 import type { Schemas, TaskAnswer } from '../../api/client';
 import { Button } from '../../components/Button';
 import { Card } from '../../components/Card';
+import { useNumbers } from '../../lib/numbers';
 import styles from './ClassificationCard.module.css';
 import { Footnote, modelName } from './Footnote';
 
@@ -18,9 +19,9 @@ interface ClassificationCardProps {
 
 /** The most probable class, the others as bars, and what the number means. */
 export function ClassificationCard({ answer, ranked }: ClassificationCardProps) {
-  const { t, i18n } = useTranslation();
+  const { t } = useTranslation();
   const [isLong, setLong] = useState(false);
-  const percent = new Intl.NumberFormat(i18n.language, { style: 'percent', maximumFractionDigits: 1 });
+  const { finePercent, percent } = useNumbers();
   const [best] = ranked;
   if (!best) return null;
   const rows = isLong ? ranked : ranked.slice(0, FEW);
@@ -28,7 +29,7 @@ export function ClassificationCard({ answer, ranked }: ClassificationCardProps) 
     <Card title={t('task.classification')} aside={modelName(t, answer)}>
       <p className={styles.best} data-long={best.class.length > LONG_NAME ? '' : undefined}>
         <strong>{best.class}</strong>
-        <span>{percent.format(best.score)}</span>
+        <span>{finePercent(best.score)}</span>
       </p>
       <ol className={styles.bars} aria-label={t('try.classes')}>
         {rows.map((row, rank) => (
@@ -39,7 +40,7 @@ export function ClassificationCard({ answer, ranked }: ClassificationCardProps) 
             <span className={styles.rail} aria-hidden="true">
               <span style={{ width: `${row.score * 100}%` }} />
             </span>
-            <span className={styles.percent}>{percent.format(row.score)}</span>
+            <span className={styles.percent}>{finePercent(row.score)}</span>
           </li>
         ))}
       </ol>
@@ -52,7 +53,7 @@ export function ClassificationCard({ answer, ranked }: ClassificationCardProps) 
       )}
       <Footnote answer={answer}>
         {t('try.confidence_about', {
-          percent: new Intl.NumberFormat(i18n.language, { style: 'percent' }).format(best.score),
+          percent: percent(best.score),
           number: Math.round(best.score * 100),
         })}
       </Footnote>

@@ -6,6 +6,7 @@ import type { Model, TaskAnswer } from '../../api/client';
 import { ClassChips, Swatch, ThresholdSlider } from '../../components/BoxFilter';
 import { Card } from '../../components/Card';
 import { countByClass, operatingPoint, shown, type BoxView } from '../../lib/boxes';
+import { useNumbers } from '../../lib/numbers';
 import styles from './DetectionCard.module.css';
 import { Footnote, modelName } from './Footnote';
 import type { Found } from './results';
@@ -57,9 +58,9 @@ interface ObjectsProps {
 
 /** The boxes as a list; only the rows in sight are there. */
 function Objects({ found, highlighted, onHighlight }: ObjectsProps) {
-  const { t, i18n } = useTranslation();
+  const { t } = useTranslation();
   const scroller = useRef<HTMLDivElement>(null);
-  const percent = new Intl.NumberFormat(i18n.language, { style: 'percent' });
+  const { percent } = useNumbers();
   // eslint-disable-next-line react-hooks/incompatible-library -- it redraws by itself; nothing here is memoized on it
   const rows = useVirtualizer({
     count: found.length,
@@ -77,7 +78,7 @@ function Objects({ found, highlighted, onHighlight }: ObjectsProps) {
           const item = found[index];
           if (!item) return null;
           const [x, y] = item.box_xyxy;
-          const score = percent.format(item.score);
+          const score = percent(item.score);
           return (
             <li key={index} style={{ transform: `translateY(${start}px)` }}>
               <button

@@ -3,17 +3,18 @@ import type { ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import type { TaskAnswer } from '../../api/client';
+import { useNumbers } from '../../lib/numbers';
 import styles from './Footnote.module.css';
 
 /** What the numbers of a card mean, and how long they took. */
 export function Footnote({ answer, children }: { answer: TaskAnswer; children?: ReactNode }) {
-  const { t, i18n } = useTranslation();
-  const number = new Intl.NumberFormat(i18n.language, { maximumSignificantDigits: 2 });
+  const { t } = useTranslation();
+  const { milliseconds } = useNumbers();
   const { total, inference } = answer.timings_ms;
   return (
     <footer className={styles.note}>
       {children !== undefined && <p>{children}</p>}
-      <p>{t('try.timing', { total: number.format(total), inference: number.format(inference) })}</p>
+      <p>{t('try.timing', { total: milliseconds(total), inference: milliseconds(inference) })}</p>
     </footer>
   );
 }

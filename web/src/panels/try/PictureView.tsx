@@ -12,11 +12,12 @@ import { ImageStage } from '../../components/stage/ImageStage';
 import { usePicture } from '../../components/stage/usePicture';
 import { AS_THE_MODEL } from '../../lib/boxes';
 import { download, downloadText, stem } from '../../lib/download';
+import { useNumbers } from '../../lib/numbers';
 import { ClassificationCard } from './ClassificationCard';
 import { DetectionCard } from './DetectionCard';
 import styles from './PictureView.module.css';
 import { csvOf, jsonOf, predictionOf } from './results';
-import { formatBytes, limitOf } from './sizes';
+import { limitOf } from './sizes';
 import type { Picture } from './store';
 import { useFound } from './useFound';
 import { useWhy, WhyButtons, WhyStrength } from './Why';
@@ -136,10 +137,10 @@ export function PictureView(props: PictureViewProps) {
 
 /** How the request stands, while there is something to say about it. */
 function Status({ picture, onCancel, onRetry, onRemove }: PictureViewProps) {
-  const { t, i18n } = useTranslation();
+  const { t } = useTranslation();
   const { status, problem, progress, file } = picture;
   const limit = problem && limitOf(problem);
-  const size = (bytes: number) => formatBytes(bytes, i18n.language);
+  const { bytes: size } = useNumbers();
   const announcement =
     status === 'done'
       ? t('try.announce_done', { name: file.name })

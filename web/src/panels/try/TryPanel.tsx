@@ -2,7 +2,7 @@ import { useEffect, useRef, useState, useSyncExternalStore } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { useModels } from '../../api/client';
-import { ApiProblem } from '../../api/problem';
+import { asProblem } from '../../api/problem';
 import { Button } from '../../components/Button';
 import { DropVeil } from '../../components/DropArea';
 import { EmptyState } from '../../components/EmptyState';
@@ -54,7 +54,7 @@ export default function TryPanel() {
     next?.focus({ preventScroll: true });
   }, [selected]);
   const shared = { onFiles: () => files.current?.click(), onPhoto: () => setPhotographing(true) };
-  const problem = models.error instanceof ApiProblem ? models.error : null;
+  const problem = models.error && asProblem(models.error);
   return (
     <>
       <PageHead title={t('try.title')} intro={t('try.intro')}>
@@ -87,13 +87,7 @@ export default function TryPanel() {
 
       {problem && (
         <div className={styles.problem}>
-          <ProblemMessage problem={problem}>
-            <div>
-              <Button small icon="retry" onPress={() => void models.refetch()}>
-                {t('app.retry')}
-              </Button>
-            </div>
-          </ProblemMessage>
+          <ProblemMessage problem={problem} onRetry={() => void models.refetch()} />
         </div>
       )}
       {models.isPending && !problem && <Skeleton height={360} />}
@@ -101,14 +95,17 @@ export default function TryPanel() {
         <EmptyState icon="layers" title={t('try.no_model_title')} text={t('try.no_model_text')} />
       )}
       <div ref={panel} className={styles.work}>
-        {removed.length > 0 && (
-          <div className={styles.removed} role="status">
-            <p>{t('try.removed', { count: removed.length })}</p>
-            <Button small icon="retry" onPress={() => store.restore()}>
-              {t('try.restore')}
-            </Button>
-          </div>
-        )}
+        {/* There before there is something to say: else not every screen reader says it. */}
+        <div className={removed.length > 0 ? styles.removed : 'visually-hidden'} role="status">
+          {removed.length > 0 && (
+            <>
+              <p>{t('try.removed', { count: removed.length })}</p>
+              <Button small icon="retry" onPress={() => store.restore()}>
+                {t('try.restore')}
+              </Button>
+            </>
+          )}
+        </div>
         {deployed.length > 0 && !picture && <AddPictures {...shared} onSample={(file) => store.add([file])} />}
         {picture && (
           <div className={styles.bar}>

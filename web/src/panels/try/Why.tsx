@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 
-import { ApiProblem } from '../../api/problem';
+import { asProblem, type ApiProblem } from '../../api/problem';
 import { isAbort } from '../../api/upload';
 import { Toggle } from '../../components/Button';
 import { ProblemMessage } from '../../components/ProblemMessage';
@@ -41,7 +41,14 @@ export function useWhy({ id, file }: Picture): Why {
     if (url !== null) return () => URL.revokeObjectURL(url);
     return undefined;
   }, [url]);
-  useEffect(() => () => asking.current?.abort(), [id]);
+  useEffect(
+    () => () => {
+      asking.current?.abort();
+      // Its address ends with it: who comes back to the picture asks again.
+      setHeld(null);
+    },
+    [id],
+  );
 
   const toggle = (task: string) => {
     asking.current?.abort();
@@ -56,8 +63,7 @@ export function useWhy({ id, file }: Picture): Why {
       (blob) => setHeld({ id, reasons: { task, status: 'shown', url: URL.createObjectURL(blob) } }),
       (error: unknown) => {
         if (isAbort(error)) return;
-        const problem = error instanceof ApiProblem ? error : new ApiProblem('page_error', 0, String(error));
-        setHeld({ id, reasons: { task, status: 'failed', problem } });
+        setHeld({ id, reasons: { task, status: 'failed', problem: asProblem(error) } });
       },
     );
   };

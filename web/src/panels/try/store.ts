@@ -1,5 +1,5 @@
 import type { TaskAnswer } from '../../api/client';
-import { ApiProblem } from '../../api/problem';
+import { asProblem, type ApiProblem } from '../../api/problem';
 import { isAbort } from '../../api/upload';
 
 export type Answers = Readonly<Record<string, TaskAnswer>>;
@@ -183,8 +183,4 @@ export class TryStore {
     this.state = state;
     this.listeners.forEach((tell) => tell());
   }
-}
-
-function asProblem(error: unknown): ApiProblem {
-  return error instanceof ApiProblem ? error : new ApiProblem('page_error', 0, String(error));
 }

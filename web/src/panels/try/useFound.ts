@@ -2,6 +2,7 @@ import { useMemo } from 'react';
 
 import type { StageBox } from '../../components/stage/drawBoxes';
 import { operatingPoint, shown, type BoxView } from '../../lib/boxes';
+import { numbers } from '../../lib/numbers';
 import type { Found } from './results';
 
 /** What of the candidates is shown, as answers and as boxes to draw, in the same order. */
@@ -14,11 +15,11 @@ export function useFound(
   return useMemo(() => {
     const threshold = own === null ? operatingPoint(point) : () => own;
     const found = shown(candidates ?? [], threshold, hidden);
-    const percent = new Intl.NumberFormat(language, { style: 'percent' });
+    const { percent } = numbers(language);
     const boxes = found.map((item) => ({
       box: item.box_xyxy,
       classId: item.class_id,
-      label: `${item.class} ${percent.format(item.score)}`,
+      label: `${item.class} ${percent(item.score)}`,
     }));
     return { found, boxes };
   }, [candidates, point, own, hidden, language]);

@@ -4,22 +4,23 @@ import { Card } from '../../components/Card';
 import { Icon } from '../../components/Icon';
 import { Nothing } from './ChartCard';
 import { useFormats } from './format';
-import { isWatched } from './rows';
+import { isWatched, type Watched } from './rows';
 import { Tag, type Tone } from './Tag';
 import styles from './Watch.module.css';
 import type { Alert } from './watch';
 
 interface AlertsProps {
   alerts: readonly Alert[];
-  watchedAt: string | null;
+  watched: Watched;
   /** When the service was asked, in milliseconds. */
   askedAt: number;
 }
 
 /** What is wrong now, and what was. */
-export function Alerts({ alerts, watchedAt, askedAt }: AlertsProps) {
+export function Alerts({ alerts, watched, askedAt }: AlertsProps) {
   const { t } = useTranslation();
   const format = useFormats();
+  const watchedAt = watched.watched_at;
   const open = alerts.filter(({ phase }) => phase !== 'resolved');
   const resolved = alerts.filter(({ phase }) => phase === 'resolved');
   return (
@@ -27,7 +28,7 @@ export function Alerts({ alerts, watchedAt, askedAt }: AlertsProps) {
       <Card title={t('watch.alerts.title')} aside={watchedAt && t('watch.alerts.watched', { when: format.moment(watchedAt) })}>
         {watchedAt === null ? (
           <Nothing text={t('watch.alerts.unwatched')} />
-        ) : isWatched(watchedAt, askedAt) ? (
+        ) : isWatched(watched, askedAt) ? (
           open.length === 0 && <Nothing icon="check" text={t('watch.alerts.none')} />
         ) : (
           <Nothing icon="alert" text={t('watch.alerts.stopped', { when: format.moment(watchedAt) })} />

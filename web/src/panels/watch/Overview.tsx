@@ -6,7 +6,7 @@ import { useFormats } from './format';
 import { bounds, isWatched } from './rows';
 import type { Tone } from './Tag';
 import styles from './Watch.module.css';
-import type { Alert, DriftReport, Summary } from './watch';
+import type { AlertsAnswer, DriftReport, Summary } from './watch';
 
 /** With fewer judged answers, their share says next to nothing. */
 const LEAST_JUDGED = 10;
@@ -19,7 +19,7 @@ interface OverviewProps {
   /** When alerts were asked for, in milliseconds. */
   askedAt: number;
   /** Undefined until they are known; null where they may not be seen. */
-  alerts: { readonly alerts: readonly Alert[]; readonly watched_at: string | null } | null | undefined;
+  alerts: AlertsAnswer | null | undefined;
 }
 
 /** How it stands, in six numbers; each leads to its evidence. */
@@ -31,7 +31,7 @@ export function Overview({ summary, drift, alerts, askedAt }: OverviewProps) {
   const estimate = drift ? bounds(drift.accuracy) : null;
   const interval = (lower: number, upper: number) =>
     t('watch.interval', { lower: format.percent(lower), upper: format.percent(upper) });
-  const isOn = isWatched(alerts?.watched_at ?? null, askedAt);
+  const isOn = alerts != null && isWatched(alerts, askedAt);
   const firing = (alerts?.alerts ?? []).filter(({ phase }) => phase === 'firing');
   const critical = firing.some(({ severity }) => severity === 'critical');
   return (
@@ -70,25 +70,33 @@ export function Overview({ summary, drift, alerts, askedAt }: OverviewProps) {
         href="#watch-accuracy"
         icon="bulb"
         name={t('watch.tiles.estimate')}
-        value={estimate ? `≈ ${format.percent(estimate.value)}` : drift?.accuracy.status === 'not_valid' ? t('watch.tiles.withdrawn') : '–'}
+        value={
+          estimate
+            ? `≈ ${format.percent(estimate.value)}`
+            : drift?.accuracy.status === 'not_valid'
+              ? t('watch.tiles.withdrawn')
+              : unknown(drift)
+        }
         tone={drift?.accuracy.status === 'not_valid' ? 'warning' : undefined}
       >
-        {estimate ? interval(estimate.lower, estimate.upper) : t(`watch.tiles.estimate_${drift?.accuracy.status === 'not_valid' ? 'not_valid' : 'none'}`)}
+        {estimate
+          ? interval(estimate.lower, estimate.upper)
+          : drift !== undefined && t(`watch.tiles.estimate_${drift?.accuracy.status === 'not_valid' ? 'not_valid' : 'none'}`)}
       </Tile>
       <Tile
         href="#watch-drift"
         icon="layers"
         name={t('watch.tiles.drift')}
-        value={drift ? t(`watch.drift.verdict.${verdictOf(drift)}`) : '–'}
+        value={drift ? t(`watch.drift.verdict.${verdictOf(drift)}`) : unknown(drift)}
         tone={drift ? toneOf(drift) : undefined}
       >
-        {drift ? format.moment(drift.created_at) : t('watch.tiles.unchecked')}
+        {drift ? format.moment(drift.created_at) : drift === null && t('watch.tiles.unchecked')}
       </Tile>
       <Tile
         href="#watch-alerts"
         icon="alert"
         name={t('watch.tiles.alerts')}
-        value={alerts && isOn ? format.count(firing.length) : '–'}
+        value={isOn ? format.count(firing.length) : unknown(alerts)}
         tone={firing.length && isOn ? (critical ? 'bad' : 'warning') : undefined}
       >
         {alerts === null
@@ -97,10 +105,15 @@ export function Overview({ summary, drift, alerts, askedAt }: OverviewProps) {
             ? t('watch.tiles.unwatched')
             : firing.length
               ? firing.map(({ rule }) => t(`watch.rules.${rule}.name`, { defaultValue: rule })).join(', ')
-              : t('watch.tiles.quiet')}
+              : alerts && t('watch.tiles.quiet')}
       </Tile>
     </ul>
   );
+}
+
+/** In place of a value: that it is not known yet, or that there is none. */
+function unknown(found: object | null | undefined): string {
+  return found === undefined ? '…' : '–';
 }
 
 /** The alarm in a word. */

@@ -1,11 +1,9 @@
-import type { UseQueryResult } from '@tanstack/react-query';
 import { useState, type ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 
 import { useModels, type Model } from '../../api/client';
-import { ApiProblem } from '../../api/problem';
-import { Button, IconButton } from '../../components/Button';
-import { Card } from '../../components/Card';
+import { asProblem } from '../../api/problem';
+import { IconButton } from '../../components/Button';
 import { EmptyState } from '../../components/EmptyState';
 import { PageHead } from '../../components/PageHead';
 import { ProblemMessage } from '../../components/ProblemMessage';
@@ -13,7 +11,7 @@ import { Segments } from '../../components/Segments';
 import { Skeleton } from '../../components/Skeleton';
 import { AccuracyCard } from './AccuracyCard';
 import { Alerts } from './Alerts';
-import { Nothing } from './ChartCard';
+import { Asked, isForbidden } from './Asked';
 import { ComparisonCard } from './ComparisonCard';
 import type { ChartMark } from './charts';
 import { Confidence } from './Confidence';
@@ -63,7 +61,7 @@ export default function WatchPanel() {
         />
       </PageHead>
       {models.isPending && <Skeleton height={320} />}
-      {models.error && <Trouble error={models.error} onRetry={() => void models.refetch()} />}
+      {models.error && <ProblemMessage problem={asProblem(models.error)} onRetry={() => void models.refetch()} />}
       {models.data && task === '' && (
         <EmptyState icon="pulse" title={t('watch.none_title')} text={t('watch.none_text')} />
       )}
@@ -105,9 +103,9 @@ function Board({ task, range, models }: { task: string; range: Range; models: re
         </>
       )}
       <Asked query={alerts} titleKey="watch.alerts.title">
-        {({ alerts: found, watched_at }) => <Alerts alerts={found} watchedAt={watched_at} askedAt={alerts.dataUpdatedAt} />}
+        {(found) => <Alerts alerts={found.alerts} watched={found} askedAt={alerts.dataUpdatedAt} />}
       </Asked>
-      {summary.error && <Trouble error={summary.error} onRetry={() => void summary.refetch()} />}
+      {summary.error && <ProblemMessage problem={asProblem(summary.error)} onRetry={() => void summary.refetch()} />}
       {!data && !summary.error && (
         <>
           {range === 'month' && (
@@ -184,44 +182,5 @@ function Freshness({ summary, isFetching, onRefresh }: { summary: Summary; isFet
       </span>
       <IconButton small icon="retry" label={t('watch.refresh')} isDisabled={isFetching} onPress={onRefresh} />
     </p>
-  );
-}
-
-interface AskedProps<T> {
-  query: UseQueryResult<T>;
-  titleKey: string;
-  children: (data: T) => ReactNode;
-}
-
-/** A part of its own: what fails, or may not be seen, takes no other along. */
-function Asked<T>({ query, titleKey, children }: AskedProps<T>) {
-  const { t } = useTranslation();
-  if (query.data !== undefined && !query.error) return <>{children(query.data)}</>;
-  if (!query.error) return <Skeleton height={160} />;
-  return (
-    <Card title={t(titleKey)}>
-      {isForbidden(query.error) ? (
-        <Nothing icon="key" text={t('watch.no_right')} />
-      ) : (
-        <Trouble error={query.error} onRetry={() => void query.refetch()} />
-      )}
-    </Card>
-  );
-}
-
-function isForbidden(error: unknown): boolean {
-  return error instanceof ApiProblem && error.code === 'role_too_low';
-}
-
-function Trouble({ error, onRetry }: { error: unknown; onRetry: () => void }) {
-  const { t } = useTranslation();
-  return (
-    <ProblemMessage problem={error instanceof ApiProblem ? error : new ApiProblem('page_error', 0, String(error))}>
-      <div>
-        <Button small icon="retry" onPress={onRetry}>
-          {t('app.retry')}
-        </Button>
-      </div>
-    </ProblemMessage>
   );
 }

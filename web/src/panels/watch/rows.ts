@@ -1,5 +1,5 @@
 import type { Model } from '../../api/client';
-import type { Accuracy, Bucket, ChampionChange, DriftReport, DriftTest, Estimate, History, Summary } from './watch';
+import type { Accuracy, AlertsAnswer, Bucket, ChampionChange, DriftReport, DriftTest, Estimate, History, Summary } from './watch';
 
 /** Series beside the named ones; names of classes and versions cannot begin so. */
 export const OTHERS = '\u0000others';
@@ -102,12 +102,19 @@ export function shares(counts: readonly number[]): number[] {
   return counts.map((count) => (total ? count / total : 0));
 }
 
-/** After so long without a look at the rules nobody watches any more; they are looked at every half minute by default. */
-const WATCHED_FOR_MS = 15 * 60_000;
+export type Watched = Pick<AlertsAnswer, 'watched_at' | 'watch_interval_s'>;
+
+/** After so many looks that did not come nobody watches any more. */
+const MISSED_LOOKS = 3;
+/** Messages that cannot be sent make a look long, a restart takes its time, and clocks differ. */
+const LEAST_S = 5 * 60;
+/** Where a timer of somebody's own looks, nobody knows how often. */
+const UNKNOWN_S = 15 * 60;
 
 /** Whether alerts are looked at these days. */
-export function isWatched(watchedAt: string | null, now: number): boolean {
-  return watchedAt !== null && now - Date.parse(watchedAt) < WATCHED_FOR_MS;
+export function isWatched({ watched_at: last, watch_interval_s: interval }: Watched, now: number): boolean {
+  const seconds = interval === null ? UNKNOWN_S : Math.max(LEAST_S, MISSED_LOOKS * interval);
+  return last !== null && now - Date.parse(last) < 1000 * seconds;
 }
 
 /** The id of each class of a task: its place among the champion's classes, as everywhere on the page. */

@@ -126,7 +126,12 @@ describe('time', () => {
 
 it('alerts are watched as long as somebody looks', () => {
   const now = Date.parse('2026-11-21T12:00:00Z');
-  expect([null, '2026-11-21T11:59:00Z', '2026-11-21T11:30:00Z'].map((at) => isWatched(at, now))).toEqual([false, true, false]);
+  const watched = (watched_at: string | null, watch_interval_s: number | null) => isWatched({ watched_at, watch_interval_s }, now);
+  for (const interval of [30, null]) {
+    expect([null, '2026-11-21T11:59:00Z', '2026-11-21T11:30:00Z'].map((at) => watched(at, interval))).toEqual([false, true, false]);
+  }
+  expect(['2026-11-21T11:52:00Z'].map((at) => [watched(at, 30), watched(at, null)])).toEqual([[false, true]]);
+  expect(['2026-11-21T09:30:00Z', '2026-11-21T08:30:00Z'].map((at) => watched(at, 3600))).toEqual([true, false]);
 });
 
 it('a class has the colour of its place among those of the champion', () => {

@@ -10,6 +10,7 @@ export type Estimate = Schemas['EstimateBody'];
 export type DriftReport = Schemas['DriftReportBody'];
 export type DriftTest = Schemas['DriftTest'];
 export type Alert = Schemas['AlertBody'];
+export type AlertsAnswer = Schemas['AlertsAnswer'];
 export type Comparison = Schemas['ComparisonAnswer'];
 export type ComparisonReport = Schemas['ComparisonReport'];
 export type ServiceCounts = Schemas['ServiceAnswer'];

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
+from tests.deploy.place import DEPLOY, ROOT, load
 from visionloop.core.settings import parse_settings
 from visionloop.serving.settings import ServingSettings
-
-ROOT = Path(__file__).resolve().parents[1]
-DEPLOY = ROOT / "deploy"
-
-
-def load(path: str) -> Any:
-    return yaml.safe_load((DEPLOY / path).read_text())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+from tests.serving.conftest import service, settings  # noqa: F401
