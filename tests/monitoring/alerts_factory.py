@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import threading
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -106,7 +107,8 @@ class World:
             self.channels = open_channels({"hook": ChannelSettings(url=SecretStr(sink.url))}, root)
         self.store = AlertStore.open(StoreSettings(url=store_url, timeout_s=0.2), root)
         self.watcher = Watcher(self.store, [self.told], self.settings, self.channels, clock)
-        self.sender = Sender(self.store, self.channels, self.settings.outbox, clock)
+        # Waits are drawn; a test that counts tries has to draw the same ones every time.
+        self.sender = Sender(self.store, self.channels, self.settings.outbox, clock, random.Random(1))
 
     def look(self, value: float | None = None, *, after_s: float = 0, label: str = "", **more: Any) -> list[str]:
         """Kinds of the messages that a look queues."""

@@ -169,14 +169,22 @@ def test_the_schedule_of_the_settings_is_printed(here: Path) -> None:
 def test_the_canary_is_looked_at_first(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    promoted: list[str] = []
+
     def settle(self: Loop, now: object, who: str, *, act: bool = True) -> Trial | None:
         if self.task == "detection":
             raise VisionloopError("no registry", where="w", expected="e", action="a")
+        if promoted:
+            return None
+        if act:
+            promoted.append(who)
         return Trial(version="4", outcome="promoted" if act else "waiting", text="9 answers")
 
     monkeypatch.setattr(Loop, "settle_canary", settle)
     assert retrain.main(["--task", "classification", "--dry-run"]) == 0
-    assert "canary    version 4 stays on trial: 9 answers" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "canary    version 4 stays on trial: 9 answers" in told
+    assert "would not retrain: canary version 4 waiting: 9 answers" in told
     # What is wrong with a canary is told, and keeps nothing from its retraining.
     assert retrain.main([]) == 1
     said = capsys.readouterr()

@@ -68,8 +68,9 @@ class Muon(torch.optim.SGD):
         """Put the step into the place of the gradient, and bring the filters back to their norm."""
         assert filters.grad is not None
         state = self.state[filters]
-        average = state.setdefault("average", torch.zeros_like(filters))
-        average.mul_(momentum).add_(filters.grad)
+        if "average" not in state:
+            state["average"] = torch.zeros_like(filters)
+        average = state["average"].mul_(momentum).add_(filters.grad)
         step = filters.grad.add(average, alpha=momentum)
         filters.grad.copy_(orthogonalised(step.flatten(1)).view_as(step))
         filters.mul_(len(filters) ** 0.5 / (filters.norm() + _EPSILON))

@@ -143,15 +143,7 @@ export function Task(props: TaskProps) {
         </div>
       </div>
       <div className={styles.side}>
-        {imageError && (
-          <ProblemMessage problem={imageError}>
-            <div>
-              <Button small icon="retry" onPress={onReload}>
-                {t('app.retry')}
-              </Button>
-            </div>
-          </ProblemMessage>
-        )}
+        {imageError && <ProblemMessage problem={imageError} onRetry={onReload} />}
         {picture.status === 'undecodable' && <p role="alert">{t('stage.undecodable')}</p>}
         <Card title={t(hasBoxes ? 'label.question_boxes' : 'label.question')} aside={`${prediction.model} ${prediction.version}`}>
           <p>
