@@ -68,7 +68,8 @@ def bare(plan: TrainingPlan, dataset: Dataset) -> float:
             items: list[Any] = [data[index] for index in indices]
             images = torch.from_numpy(np.stack([image for image, _, _ in items]))
             with torch.autocast("cpu", torch.bfloat16):
-                loss = learner.losses(images, learner.collate([target for _, target, _ in items]))["loss"]
+                targets = learner.collate([target for _, target, _ in items])
+                loss = learner.losses(images, targets, progress=0.0)["loss"]
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()

@@ -27,7 +27,7 @@ import psutil
 from scipy.stats import binom
 
 from benchmarks.serving.bench_behaviour import workers
-from benchmarks.serving.bench_serving import ARCHITECTURES, CLIENTS, load_average
+from benchmarks.serving.bench_serving import CASES, CLIENTS, load_average
 from benchmarks.serving.harness import PORT, form, make_bundle, make_dataset, noise, serving, settle, visionloop
 from benchmarks.serving.load import run
 
@@ -60,19 +60,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=30, help="of windows; six are the least for an interval")
     parser.add_argument("--seconds", type=float, default=2.0, help="of a window")
-    parser.add_argument("--case", type=int, choices=ARCHITECTURES, help="pixels; both where it is left out")
+    parser.add_argument("--case", choices=CASES, help="all where it is left out")
     parser.add_argument("--json", type=Path, help="where to write everything as JSON")
     options = parser.parse_args()
     print(f"{len(os.sched_getaffinity(0))} cores, load {load_average()}, {CLIENTS} clients, two workers")
     found: dict[str, object] = {}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         dataset = make_dataset(folder)
-        for side in [options.case] if options.case else ARCHITECTURES:
+        for name in [options.case] if options.case else CASES:
+            case = CASES[name]
             bundle = make_bundle(
-                folder / f"b{side}", dataset, "classification", side, architecture=ARCHITECTURES[side], width=16
+                folder / name, dataset, "classification", case.side, architecture=case.architecture, width=16
             )
-            found[f"{side} px"] = compare(folder, bundle, side, options.pairs, options.seconds)
+            found[name] = compare(folder, bundle, case.side, options.pairs, options.seconds)
     line = json.dumps(found)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)

@@ -281,12 +281,13 @@ class Learner(ABC):
         """Targets of a batch as tensors, in a form that `move` understands: tensors, or lists or dicts of them."""
 
     @abstractmethod
-    def losses(self, images: torch.Tensor, targets: Any) -> dict[str, torch.Tensor]:
+    def losses(self, images: torch.Tensor, targets: Any, *, progress: float) -> dict[str, torch.Tensor]:
         """Loss terms of a training batch; the total is under `loss`.
 
         Args:
             images: uint8 [N,H,W,3] on the module's device.
             targets: From `collate`, on the same device.
+            progress: Share of the training's steps that are done, in [0, 1).
         """
 
     @abstractmethod

@@ -57,7 +57,8 @@ class TrainingModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:  # noqa: ARG002
         """Losses of a batch; each term is logged under `train/`."""
-        losses = self._learner.losses(batch.images, batch.targets)
+        progress = min(self.global_step / self._total_steps, 1.0)
+        losses = self._learner.losses(batch.images, batch.targets, progress=progress)
         loss = losses["loss"]
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss became {loss.item()} at step {self.global_step}")
@@ -95,7 +96,7 @@ class TrainingModule(pl.LightningModule):
         """Optimizer without decay on norms and biases, and the learning rate's course by step."""
         settings = self._settings
         banks = filter_banks(self.network) if settings.optimizer == "muon" else []
-        groups = _parameter_groups(self.network, settings.weight_decay, without=banks)
+        groups = _parameter_groups(self.network, settings, without=banks)
         rate, momentum = settings.learning_rate, settings.momentum
         optimizer: torch.optim.Optimizer
         if settings.optimizer == "adamw":
@@ -129,11 +130,20 @@ def learning_rate_factor(settings: TrainingSettings, step: int, total_steps: int
 
 
 def _parameter_groups(
-    network: nn.Module, weight_decay: float, *, without: Sequence[nn.Parameter]
+    network: nn.Module, settings: TrainingSettings, *, without: Sequence[nn.Parameter]
 ) -> list[dict[str, Any]]:
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    shifts = {id(norm.bias) for norm in norms if norm.bias is not None}
     left_out = {id(parameter) for parameter in without}
     trainable = [p for p in network.parameters() if p.requires_grad and id(p) not in left_out]
+    others = [p for p in trainable if id(p) not in shifts]
+    rate = settings.learning_rate
     return [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in others if p.ndim > 1], "weight_decay": settings.weight_decay, "lr": rate},
+        {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0, "lr": rate},
+        {
+            "params": [p for p in trainable if id(p) in shifts],
+            "weight_decay": 0.0,
+            "lr": rate * settings.norm_bias_rate,
+        },
     ]

@@ -29,6 +29,8 @@ class TrainingSettings(Settings):
     """Decay of weights with two or more axes; norms and biases are left alone."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """SGD's momentum; ignored by AdamW."""
+    norm_bias_rate: float = Field(default=1.0, gt=0, le=1000)
+    """Learning rate of batch norms' biases, as a multiple of `learning_rate`; with `fast_cnn` 64 (Jordan 2024)."""
     filter_learning_rate: float = Field(default=0.08, gt=0, le=1)
     """Muon's peak learning rate: a step's length over that of the weights."""
     filter_momentum: float = Field(default=0.6, ge=0, lt=1)

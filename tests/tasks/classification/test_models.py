@@ -54,6 +54,47 @@ def test_presets_keep_size_and_type(preset: str) -> None:
     assert (view.shape, view.dtype, target) == ((32, 40, 3), np.uint8, 1)
 
 
+def test_a_training_begins_with_shrunk_images() -> None:
+    settings = ClassificationAugmentSettings(shrink_until=0.5, shrink_to=0.75)
+    learner = TASK.learner(
+        ClassificationModelSettings(width=4), settings, num_classes=2, recipe=Recipe(height=32, width=40)
+    )
+    seen: list[tuple[int, ...]] = []
+    learner.module.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape)))
+    images, targets = torch.zeros(2, 32, 40, 3, dtype=torch.uint8), torch.tensor([0, 1])
+    for progress in (0.0, 0.49, 0.5, 0.99):
+        learner.losses(images, targets, progress=progress)
+    assert seen == [(2, 3, 24, 30)] * 2 + [(2, 3, 32, 40)] * 2
+    tiny = settings.model_copy(update={"shrink_to": 0.4})
+    with pytest.raises(ModelError, match="fast_cnn does not take an input of 6 x 6 pixels"):
+        TASK.learner(
+            ClassificationModelSettings(architecture="fast_cnn", width=4),
+            tiny,
+            num_classes=2,
+            recipe=Recipe(height=16, width=16),
+        )
+
+
+def test_light_views_are_the_image_mirrored_and_shifted() -> None:
+    recipe, rng = Recipe(height=16, width=24), np.random.default_rng(2)
+    image = rng.integers(0, 256, (16, 24, 3), dtype=np.uint8)
+    learner = TASK.learner(
+        ClassificationModelSettings(width=4),
+        ClassificationAugmentSettings(flip=True, shift=0.125),
+        num_classes=2,
+        recipe=recipe,
+    )
+    possible = {}
+    for mirrored in (False, True):
+        padded = np.pad(image[:, ::-1] if mirrored else image, ((2, 2), (3, 3), (0, 0)), mode="reflect")
+        for y in range(5):
+            for x in range(7):
+                possible[padded[y : y + 16, x : x + 24].tobytes()] = (mirrored, y, x)
+    views = [learner.augment(image, 1, seed)[0] for seed in range(600)]
+    assert {possible[view.tobytes()] for view in views} == set(possible.values())
+    assert all(np.array_equal(learner.augment(image, 1, seed)[0], views[seed]) for seed in range(5))
+
+
 def test_fast_cnn_whitens_the_patches_of_its_training_images() -> None:
     rng = np.random.default_rng(3)
     # Smooth, so that neighbouring pixels go together, as in photographs.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import sqlite3
 from pathlib import Path
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
@@ -53,7 +53,7 @@ def make_engine(url: sa.URL, path: Path | None, timeout_s: float, *, patient: bo
     """
     options: dict[str, Any] = {
         "hide_parameters": True,
-        "json_serializer": functools.partial(json.dumps, allow_nan=False),
+        "json_serializer": _as_json,
         "pool_timeout": timeout_s,
     }
     if path is not None:
@@ -74,6 +74,13 @@ def make_engine(url: sa.URL, path: Path | None, timeout_s: float, *, patient: bo
             expected=str(error) if type(error) is ValueError else "a certificate's file that can be read",
             action="correct sslmode or sslrootcert",
         ) from None
+
+
+def _as_json(value: Any) -> str:
+    """JSON; a ValueError or TypeError where a value has no place in it."""
+    text = orjson.dumps(value).decode()
+    # For what is not finite orjson writes null, silently.
+    return json.dumps(value, allow_nan=False) if "null" in text else text
 
 
 def _sqlite_engine(path: Path, timeout_s: float, options: dict[str, Any]) -> sa.Engine:

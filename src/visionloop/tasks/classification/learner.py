@@ -35,6 +35,11 @@ class ClassificationLearner(Learner):
         self.module = build_model(model, num_classes).to(memory_format=torch.channels_last)
         self._smoothing, self._mirror = model.label_smoothing, model.mirror_average
         require_input_size(self.graph, recipe, model.architecture)
+        self._shrink_until = augment.shrink_until
+        self._small = round(augment.shrink_to * recipe.height), round(augment.shrink_to * recipe.width)
+        if self._shrink_until:
+            small = recipe.model_copy(update=dict(zip(("height", "width"), self._small, strict=True)))
+            require_input_size(self.graph, small, model.architecture)
         self._augmenter = Augmenter(augment, recipe)
         self._has_weights = model.weights is not None
 
@@ -55,9 +60,12 @@ class ClassificationLearner(Learner):
         """int64 [N]."""
         return torch.tensor(targets, dtype=torch.int64)
 
-    def losses(self, images: torch.Tensor, targets: Any) -> dict[str, torch.Tensor]:
+    def losses(self, images: torch.Tensor, targets: Any, *, progress: float) -> dict[str, torch.Tensor]:
         """Cross entropy with label smoothing, in fp32."""
-        logits = self.module(normalise(images))
+        inputs = normalise(images)
+        if progress < self._shrink_until:
+            inputs = functional.interpolate(inputs, self._small, mode="bilinear", antialias=True)
+        logits = self.module(inputs)
         return {"loss": functional.cross_entropy(logits.float(), targets, label_smoothing=self._smoothing)}
 
     def graph(self) -> nn.Module:

@@ -53,6 +53,11 @@ class ClassificationAugmentSettings(Settings):
     """Largest shift, as a share of the side."""
     cutout: float = Field(default=0.0, ge=0, le=0.9)
     """Side of a grey square laid on the image, as a share of the side (DeVries & Taylor 2017)."""
+    shrink_until: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the training that sees images shrunk to `shrink_to`, at a fraction of the work (progressive resizing;
+    Howard 2018). For networks that take more than one input size."""
+    shrink_to: float = Field(default=0.75, gt=0.1, le=1)
+    """Side of a shrunk image, as a share of the recipe's."""
 
 
 class ClassificationOperatingPoint(Settings):

@@ -62,7 +62,7 @@ class DetectionLearner(Learner):
             for boxes, class_ids in targets
         ]
 
-    def losses(self, images: torch.Tensor, targets: Any) -> dict[str, torch.Tensor]:
+    def losses(self, images: torch.Tensor, targets: Any, *, progress: float) -> dict[str, torch.Tensor]:  # noqa: ARG002
         """The detector's loss terms, and their sum."""
         terms: dict[str, torch.Tensor] = self.module(images, targets)
         return {"loss": torch.stack(list(terms.values())).sum(), **terms}
