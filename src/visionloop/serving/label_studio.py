@@ -86,10 +86,9 @@ class LabelStudio:
         return json_answer({"results": found, "model_version": fit.version})
 
     async def _answer(self, fit: _Fit, jobs: list[Job]) -> list[dict[str, Any]]:
-        predictor = fit.live.predictor
         answers = []
         for served in await fit.live.answer(jobs):
-            size, record = served.value.size, served.value.prediction.to_record(predictor.classes)
+            size, record = served.value.size, served.value.record
             result, score = results(
                 record, size["width"], size["height"], from_name=fit.control.from_name, to_name=fit.control.to_name,
                 classes=fit.control.classes,

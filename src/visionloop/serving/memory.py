@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
@@ -215,7 +214,7 @@ def _row(
     caller: Caller, live: LiveModel, answer: Answer, result: dict[str, Any], now: datetime, seconds: float
 ) -> PredictionRow:
     variant, predictor = live.variant, live.predictor
-    top = answer.prediction.top(predictor.classes)
+    top = answer.top
     return PredictionRow(
         id=result["id"],
         created_at=now,
@@ -234,7 +233,7 @@ def _row(
         top_class=top[0] if top else None,
         confidence=top[1] if top else None,
         features=answer.features,
-        embedding=answer.prediction.embedding.astype(np.float16).tobytes(),
+        embedding=answer.embedding,
         latency_ms=1000 * seconds,
     )
 
