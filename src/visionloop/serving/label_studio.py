@@ -26,8 +26,6 @@ from visionloop.serving.refusals import image_too_many_bytes, nothing_serves
 from visionloop.serving.schema_label_studio import LabelStudioPredictBody, LabelStudioSetupBody
 from visionloop.serving.settings import ServingSettings
 
-PREFIX = "/label-studio/"
-
 _Body = TypeVar("_Body", bound=BaseModel)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from starlette.requests import Request
@@ -22,8 +22,10 @@ from visionloop.serving.json_body import read_json
 from visionloop.serving.live import Answer, LiveModel
 from visionloop.serving.pixels import PixelBudget
 from visionloop.serving.problems import Problem, json_answer
-from visionloop.serving.schema import FeedbackBody
 from visionloop.serving.settings import ServingSettings
+
+if TYPE_CHECKING:
+    from visionloop.serving.schema import FeedbackBody
 
 
 class Memory:
@@ -125,7 +127,7 @@ class Memory:
         """
         body = await read_json(request, self._body_timeout_s)
         try:
-            feedback = FeedbackBody.model_validate(body)
+            feedback = await asyncio.to_thread(_parse_feedback, body)
         except ValidationError as error:
             raise _bad_feedback(error, body) from None
         if (feedback.verdict == "corrected") != (feedback.label is not None):
@@ -208,6 +210,13 @@ def _unusable(label: Any, result: Mapping[str, Any], classes: Collection[str] | 
     if unknown:
         return f"retraining will not use it: the model has no class {unknown[0]!r:.80}"
     return None
+
+
+def _parse_feedback(body: Any) -> FeedbackBody:
+    # Types of all answers come with it; who predicts needs none of them.
+    from visionloop.serving.schema import FeedbackBody
+
+    return FeedbackBody.model_validate(body)
 
 
 def _row(
