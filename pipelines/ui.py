@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Sequence
+from typing import NoReturn
 
 from pipelines.stage import guarded
 from visionloop.core.errors import BusyError, VisionloopError
@@ -42,15 +46,18 @@ def show_ui(command: Sequence[str] = _COMMAND, port: int = PORT) -> None:
             action="open that address: it may be an MLflow UI of yours; else end what holds the port",
         )
     print("starting the MLflow UI, up to a minute", flush=True)
-    with subprocess.Popen(command, env=os.environ | _ENVIRONMENT) as server:
+    # A terminal that is closed says so to this process group alone, of which the server is none.
+    signal.signal(signal.SIGHUP, _interrupt)
+    # In a group of its own: told of Ctrl-C by the terminal, it would end with a screenful of traceback.
+    with subprocess.Popen(command, env=os.environ | _ENVIRONMENT, process_group=0) as server:
         try:
             while server.poll() is None and not _answers(port):
                 time.sleep(0.2)
             if server.returncode is None:
-                print(f"the MLflow UI is at {address}; Ctrl-C ends it", flush=True)
+                print(f"the MLflow UI is at {_runs(address)}; Ctrl-C ends it", flush=True)
             server.wait()
         except KeyboardInterrupt:
-            server.terminate()
+            os.killpg(server.pid, signal.SIGTERM)
             return
     raise VisionloopError(
         f"the MLflow UI ended with status {server.returncode}",
@@ -58,6 +65,22 @@ def show_ui(command: Sequence[str] = _COMMAND, port: int = PORT) -> None:
         expected="a server that runs until Ctrl-C",
         action="see what it says above",
     )
+
+
+def _runs(address: str) -> str:
+    """The page of the latest experiment's runs: the address alone opens on traces of language models."""
+    search = f"{address}/api/2.0/mlflow/experiments/search?max_results=100&order_by=last_update_time%20DESC"
+    try:
+        with urllib.request.urlopen(search, timeout=10) as answer:
+            found = json.load(answer).get("experiments", [])
+    except (OSError, ValueError):
+        return address
+    ids = [experiment["experiment_id"] for experiment in found if experiment["name"] != "Default"]
+    return f"{address}/#/experiments/{ids[0]}/runs" if ids else address
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _answers(port: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import socket
 import sys
 
@@ -21,6 +22,29 @@ def test_the_ui_says_its_address_when_it_answers(capfd: pytest.CaptureFixture[st
     with pytest.raises(VisionloopError, match="the MLflow UI ended with status 0"):
         show_ui([sys.executable, "-S", "-c", server], port)
     assert f"the MLflow UI is at http://127.0.0.1:{port}" in capfd.readouterr().out
+
+
+def test_the_ui_opens_on_the_runs_of_the_latest_experiment(capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    found = {"experiments": [{"experiment_id": "0", "name": "Default"}, {"experiment_id": "7", "name": "mine"}]}
+    server = f"""
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        assert self.path.startswith("/api/2.0/mlflow/experiments/search?max_results=")
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write({json.dumps(found).encode()!r})
+    def log_message(self, *_): pass
+with http.server.HTTPServer(("127.0.0.1", {port}), Handler) as server:
+    server.handle_request()  # the look whether somebody is there
+    server.handle_request()
+"""
+    with pytest.raises(VisionloopError, match="the MLflow UI ended with status 0"):
+        show_ui([sys.executable, "-c", server], port)
+    assert f"the MLflow UI is at http://127.0.0.1:{port}/#/experiments/7/runs; " in capfd.readouterr().out
 
 
 def test_a_ui_that_cannot_start_is_not_announced(capfd: pytest.CaptureFixture[str]) -> None:

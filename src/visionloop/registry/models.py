@@ -33,7 +33,7 @@ from visionloop.registry.lookup import (
     version_of_digest,
     versions_of,
 )
-from visionloop.registry.runs import TRAIN_KEY, find_training_run, flat
+from visionloop.registry.runs import TRAIN_KEY, find_training_run, flat, run_name
 from visionloop.registry.settings import RegistrySettings
 
 
@@ -300,7 +300,9 @@ def _new_run(connection: Connection, bundle: Bundle, train_key: str) -> str:
         TRAIN_KEY: train_key,
         TAG + "origin": "registered from a bundle; the training itself was not logged here",
     }
-    run = connection.client.create_run(connection.experiment_id, tags=tags)
+    manifest = bundle.manifest
+    called = run_name(manifest.task, str(manifest.dataset.get("name", "")), manifest.model)
+    run = connection.client.create_run(connection.experiment_id, tags=tags, run_name=called)
     for name, value in flat({"model": bundle.manifest.model}).items():
         connection.client.log_param(run.info.run_id, name, value)
     return str(run.info.run_id)

@@ -65,7 +65,7 @@ def training_logger(
     logger = RunLogger(
         params=plan,
         experiment_name=settings.experiment,
-        run_name=experiment_name,
+        run_name=experiment_name or run_name(str(plan.get("task", "")), dataset.name, plan.get("model", {})),
         tracking_uri=connection.tracking_uri,
         tags={name: value for name, value in tags.items() if value},
         artifact_location=connection.artifacts,
@@ -75,6 +75,11 @@ def training_logger(
     except BaseException:
         logger.finalize("failed")
         raise
+
+
+def run_name(task: str, dataset: str, model: Mapping[str, Any]) -> str:
+    """What a run is called in MLflow's lists, such as `classification digits small_cnn`."""
+    return " ".join(part for part in (task, dataset, str(model.get("architecture", ""))) if part)
 
 
 def close_abandoned_runs(connection: Connection) -> None:

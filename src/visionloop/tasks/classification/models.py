@@ -64,7 +64,7 @@ class FastCnn(nn.Module):
         filters = 2 * 3 * _PATCH**2
         self.whitening = nn.Conv2d(3, filters, _PATCH)
         self.whitening.weight.requires_grad_(False)
-        widths = [filters, width, 2 * width, 4 * width]
+        widths = [filters, width, 3 * width, 4 * width]
         blocks = [
             nn.Sequential(_fast_block(before, after, pool=True), _fast_block(after, after))
             for before, after in pairwise(widths)
