@@ -75,7 +75,8 @@ def starts(folder: Path, bundle: Path, times: int = 5) -> dict[str, object]:
 
     The first start, which may have to write bytecode, is left out.
     """
-    seconds, cpu = [], []
+    seconds: list[float] = []
+    cpu: list[float] = []
     for _ in range(times + 1):
         began = time.perf_counter()
         with serving(visionloop(), folder, bundle) as pid:
