@@ -84,8 +84,8 @@ def make_bundle(root: Path, scans: Scans, graph: bytes = b"graph") -> Bundle:
 class DriftProject:
     """A project folder. Time passes by a minute with each prediction, up to now."""
 
-    def __init__(self, root: Path, scans: Scans, **drift: Any) -> None:
-        self.root, self.scans = root, scans
+    def __init__(self, root: Path, scans: Scans, *, url: str = StoreSettings().url, **drift: Any) -> None:
+        self.root, self.scans, self.url = root, scans, url
         self.bundle = make_bundle(root / "mlruns/deployed/1/bundle", scans)
         self.variant = Variant(model=MODEL, version="1", digest=self.bundle.digest, bundle="deployed/1/bundle")
         deployment.change(root / "mlruns/deployment.json", "classification", lambda _: Lineup(champion=self.variant))
@@ -96,7 +96,8 @@ class DriftProject:
     def settle(self, **drift: Any) -> None:
         """Settings of drift."""
         settings = {"max_test_images": 150, "report": False} | drift
-        (self.root / "params.yaml").write_text(yaml.safe_dump({"monitoring": {"drift": settings}}))
+        blocks = {"monitoring": {"drift": settings}, "serving": {"store": {"url": self.url}}}
+        (self.root / "params.yaml").write_text(yaml.safe_dump(blocks))
 
     def send(self, images: Sequence[ImageArray], *, key: str | None = None, keep: bool = False, **changes: Any) -> None:
         """Have images answered and remembered, each in the minute after the one before it."""
@@ -112,7 +113,8 @@ class DriftProject:
         **changes: Any,
     ) -> None:
         """Observations as rows of the prediction store."""
-        with closing(PredictionStore.open(StoreSettings(flush_s=0.01, max_pending=100_000), self.root)) as store:
+        settings = StoreSettings(url=self.url, flush_s=0.01, max_pending=100_000)
+        with closing(PredictionStore.open(settings, self.root)) as store:
             for row, image in zip(rows, images, strict=True):
                 self.sent += 1
                 sha256 = sha256_bytes(image.tobytes())

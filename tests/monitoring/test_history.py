@@ -92,6 +92,7 @@ def test_every_answer_is_counted_where_it_belongs(store: PredictionStore, edges:
             assert part.confidence == tuple(bins[index] for index in range(20))
 
 
+@on_both
 def test_a_percentile_is_right_to_a_tenth(store: PredictionStore) -> None:
     whole = Counts.merged(counted(store))
     values = [one.latency_ms for one in ROWS if one.created_at >= DAY[0]]
@@ -100,6 +101,7 @@ def test_a_percentile_is_right_to_a_tenth(store: PredictionStore) -> None:
     assert Counts().percentile_ms(50) is None
 
 
+@on_both
 def test_an_hour_that_is_over_is_counted_once(store: PredictionStore) -> None:
     first = counted(store)
     with store.database[0].connect() as connection:
@@ -111,6 +113,7 @@ def test_an_hour_that_is_over_is_counted_once(store: PredictionStore) -> None:
     assert counted(store)[21] == first[21]
 
 
+@on_both
 def test_what_is_deleted_or_comes_late_is_counted_again(store: PredictionStore) -> None:
     before = counted(store)
     gone = [one for one in ROWS if DAY[10] <= one.created_at < DAY[11]][:5]
@@ -122,6 +125,7 @@ def test_what_is_deleted_or_comes_late_is_counted_again(store: PredictionStore) 
     assert changed == {4: 1, 10: -5}
 
 
+@on_both
 def test_what_another_version_kept_is_counted_again(store: PredictionStore) -> None:
     before = counted(store)
     change(store, sa.update(TRAFFIC_HOURS).values(counts={"of": "another version"}))
@@ -135,6 +139,7 @@ def test_rare_classes_of_an_hour_are_kept_as_others() -> None:
     assert kept.others + kept.classes.total() == many.classes.total()
 
 
+@on_both
 def test_versions_that_answered_are_listed_with_their_time(store: PredictionStore) -> None:
     found = answering_versions(*store.database, "classification")
     late = OTHERS[2].created_at
@@ -145,6 +150,7 @@ def test_versions_that_answered_are_listed_with_their_time(store: PredictionStor
     assert found[1].first_at == ROWS[99].created_at
 
 
+@on_both
 def test_what_people_said_counts_when_the_answer_was_given(store: PredictionStore) -> None:
     later = NOW + timedelta(minutes=10)
 
@@ -241,6 +247,7 @@ def test_few_judged_answers_are_taken_as_they_are() -> None:
     assert feedback_accuracy(Counts(), said) == found  # the answers themselves are gone
 
 
+@on_both
 def test_endings_of_all_workers_are_one_sum_by_the_minute(store: PredictionStore) -> None:
     minute = int(MINUTES[-2].timestamp()) // 60
     one = {Ending(minute, 200, ""): 5, Ending(minute, 503, "overloaded"): 1, Ending(minute - 3, 415, "bad"): 2}
@@ -253,6 +260,7 @@ def test_endings_of_all_workers_are_one_sum_by_the_minute(store: PredictionStore
     assert [part.total for part in endings(*store.database, DAY)][-1] == 11
 
 
+@on_both
 def test_endings_older_than_any_range_are_forgotten(store: PredictionStore) -> None:
     minute, later = int(NOW.timestamp()) // 60, timedelta(days=41)
     around = [NOW - HOUR, NOW + HOUR]
