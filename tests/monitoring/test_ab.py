@@ -12,6 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from tests.postgresql import on_both
 from visionloop.artifact import deployment
 from visionloop.artifact.deployment import Canary, Lineup, Variant
 from visionloop.cli import main
@@ -66,12 +67,12 @@ def test_looking_after_every_few_answers_seldom_finds_a_difference_where_there_i
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PredictionStore:
+def store(store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PredictionStore:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("VISIONLOOP_PARAMS", raising=False)
     monkeypatch.delenv("VISIONLOOP_STATE", raising=False)
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"serving": {}}))
-    return PredictionStore.open(StoreSettings(), tmp_path)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"serving": {"store": {"url": store_url}}}))
+    return PredictionStore.open(StoreSettings(url=store_url), tmp_path)
 
 
 def share(folder: Path, task: str = "classification") -> None:
@@ -111,6 +112,7 @@ def run(*words: str) -> Result:
     return CliRunner().invoke(main, ["ab", *words])
 
 
+@on_both
 def test_a_better_canary_is_called_better(store: PredictionStore, tmp_path: Path) -> None:
     share(tmp_path)
     for number in range(40):
@@ -141,6 +143,7 @@ def test_a_better_canary_is_called_better(store: PredictionStore, tmp_path: Path
     assert "left out: 1 answers that people judged differently" in shown
 
 
+@on_both
 def test_words_of_suspicious_keys_do_not_count(store: PredictionStore, tmp_path: Path) -> None:
     share(tmp_path)
     for number in range(3):
@@ -151,6 +154,7 @@ def test_words_of_suspicious_keys_do_not_count(store: PredictionStore, tmp_path:
     assert json.loads(run("--json").stdout)["second"]["judged"] == {"successes": 3, "trials": 3}
 
 
+@on_both
 def test_what_the_champion_answered_before_the_canary_came_does_not_count(
     store: PredictionStore, tmp_path: Path
 ) -> None:
@@ -167,6 +171,7 @@ def test_what_the_champion_answered_before_the_canary_came_does_not_count(
     assert json.loads(run("--since", "6h", "--json").stdout)["first"]["judged"] == {"successes": 1, "trials": 2}
 
 
+@on_both
 def test_without_feedback_nothing_is_decided(store: PredictionStore, tmp_path: Path) -> None:
     share(tmp_path)
     store.close()

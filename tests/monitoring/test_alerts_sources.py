@@ -14,6 +14,7 @@ import pytest
 
 from tests.monitoring.alerts_factory import NOW
 from tests.monitoring.rows import feedback, prediction
+from tests.postgresql import on_both
 from visionloop.core.errors import VisionloopError
 from visionloop.monitoring.alerts.engine import Watcher
 from visionloop.monitoring.alerts.observations import Observation, Source, span
@@ -30,15 +31,15 @@ MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[AlertStore]:
-    made = AlertStore.open(StoreSettings(timeout_s=0.2), tmp_path)
+def store(store_url: str, tmp_path: Path) -> Iterator[AlertStore]:
+    made = AlertStore.open(StoreSettings(url=store_url, timeout_s=0.2), tmp_path)
     yield made
     made.close()
 
 
 @pytest.fixture
-def fill(tmp_path: Path) -> Iterator[Callable[..., None]]:
-    made = PredictionStore.open(StoreSettings(timeout_s=0.2), tmp_path)
+def fill(store_url: str, tmp_path: Path) -> Iterator[Callable[..., None]]:
+    made = PredictionStore.open(StoreSettings(url=store_url, timeout_s=0.2), tmp_path)
 
     def add(count: int, verdicts: str = "", **changes: Any) -> None:
         """So many predictions; `verdicts` says r(ight) or w(rong) about the first of them."""
@@ -61,6 +62,7 @@ def ask(source: Source, rule: str, now: Any = NOW, **changes: Any) -> list[Obser
 # -- the prediction store
 
 
+@on_both
 def test_traffic_is_counted_for_what_is_deployed_without_shadows(store: AlertStore, fill: Callable[..., None]) -> None:
     source = TrafficSource(store, lambda: ["classification", "detection"], "http://here")
     fill(3)
@@ -73,6 +75,7 @@ def test_traffic_is_counted_for_what_is_deployed_without_shadows(store: AlertSto
     assert ask(TrafficSource(store, lambda: [], ""), "no_traffic") == []
 
 
+@on_both
 def test_latency_is_the_99th_percentile_once_there_is_enough(store: AlertStore, fill: Callable[..., None]) -> None:
     source = TrafficSource(store, lambda: ["classification"], "")
     fill(49, latency_ms=10.0)
@@ -87,6 +90,7 @@ def test_latency_is_the_99th_percentile_once_there_is_enough(store: AlertStore, 
     assert "2,000 ms" in seen.text
 
 
+@on_both
 def test_accuracy_is_the_upper_bound_so_that_few_mistakes_are_no_alert(
     store: AlertStore, fill: Callable[..., None]
 ) -> None:
@@ -101,9 +105,12 @@ def test_accuracy_is_the_upper_bound_so_that_few_mistakes_are_no_alert(
     assert "35.2% to 64.8%" in seen.text
 
 
-def test_the_last_word_on_a_prediction_counts(store: AlertStore, fill: Callable[..., None], tmp_path: Path) -> None:
+@on_both
+def test_the_last_word_on_a_prediction_counts(
+    store: AlertStore, fill: Callable[..., None], store_url: str, tmp_path: Path
+) -> None:
     fill(30, verdicts="w" * 30)
-    other = PredictionStore.open(StoreSettings(timeout_s=0.2), tmp_path)
+    other = PredictionStore.open(StoreSettings(url=store_url, timeout_s=0.2), tmp_path)
     for index in range(30):
         row = feedback(f"{index:032x}", verdict="right", key_id="ann", created_at=NOW + MINUTE)
         assert other.add_feedback(row)
@@ -112,6 +119,7 @@ def test_the_last_word_on_a_prediction_counts(store: AlertStore, fill: Callable[
     assert seen.value == 1.0
 
 
+@on_both
 def test_words_of_suspicious_keys_raise_no_alert(store: AlertStore, fill: Callable[..., None]) -> None:
     fill(40, verdicts="w" * 40)
     keyless = SuspectKey(key="", since=NOW - timedelta(days=9), kind="burst")
@@ -120,6 +128,7 @@ def test_words_of_suspicious_keys_raise_no_alert(store: AlertStore, fill: Callab
     assert ask(TrafficSource(store, lambda: ["classification"], "", lambda _: [keyless]), "accuracy") == []
 
 
+@on_both
 def test_class_mix_is_the_largest_gain_of_share(store: AlertStore, fill: Callable[..., None]) -> None:
     source = TrafficSource(store, lambda: ["classification"], "")
     fill(100, top_class="a", created_at=NOW - timedelta(hours=5))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
-import shutil
 import socket
 import sys
 from collections.abc import Sequence
@@ -30,8 +30,7 @@ def serve(host: str | None, port: int | None, bentoml_options: Sequence[str]) ->
     host, port = host or settings.host, port or settings.port
     if keys_needed(settings, host):
         require_keys(KeyRing(state_root(root) / settings.keys.file))
-    program = shutil.which("bentoml", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-    if program is None:
+    if importlib.util.find_spec("bentoml_cli") is None:
         raise VisionloopError(
             "BentoML is not installed",
             where=sys.prefix,
@@ -48,7 +47,15 @@ def serve(host: str | None, port: int | None, bentoml_options: Sequence[str]) ->
     target = "visionloop.serving.service:VisionLoop"
     # BentoML keeps the metrics of every server of a user in one folder of its home, and empties it at each start.
     os.environ.setdefault("BENTOML_HOME", str(state_root(root) / "mlruns" / "bentoml"))
-    os.execv(program, [program, "serve", target, "--host", host, "--port", str(port), *bentoml_options])
+    _become_bento(["serve", target, "--host", host, "--port", str(port), *bentoml_options])
+
+
+def _become_bento(arguments: list[str]) -> None:
+    """What the program `bentoml` does; a process of its own would load again what is here already."""
+    from bentoml_cli.cli import cli
+
+    sys.argv = ["bentoml", *arguments]  # its option --env reads them there
+    cli.main(arguments, prog_name="bentoml")
 
 
 def _require_free_port(host: str, port: int) -> None:
