@@ -28,7 +28,7 @@ def _shallow_resnet(**options: Any) -> ResNet:
 
 @pytest.fixture
 def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """torchvision's detectors on shallower networks of the same blocks, which export in half of the time.
+    """torchvision's detectors on shallower networks of the same blocks, with fewer nodes to export.
 
     What differs between detectors is above them: pyramids, anchors, heads.
     """
