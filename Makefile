@@ -33,7 +33,9 @@ demo: $(STAMP) $(PAGE) ## from nothing to promoted models of both tasks, on the 
 
 test: $(STAMP) $(PAGE) browser ## the whole test suite
 	@# The browser measures frames a second, so all else yields to it; what one of them waits for, another uses.
-	@export OMP_NUM_THREADS=1; python -m pytest tests/web > .web-tests.log 2>&1 & web=$$!; \
+	@# What both need, such as bundles, whichever comes first makes in TESTS_SHARED.
+	@export OMP_NUM_THREADS=1 TESTS_SHARED=$$(mktemp -d); trap 'rm -rf "$$TESTS_SHARED"' EXIT; \
+	python -m pytest tests/web > .web-tests.log 2>&1 & web=$$!; \
 	trap "kill $$web 2> /dev/null || true" INT TERM; \
 	rest=0; OMP_NUM_THREADS=1 nice -n 10 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
 		--ignore tests/web --durations 15 || rest=$$?; \

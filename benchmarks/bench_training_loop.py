@@ -21,7 +21,8 @@ from visionloop.data.samples import Dataset
 from visionloop.data.settings import DataSettings, SourceSettings
 from visionloop.task import load_task
 from visionloop.training.datamodule import EpochBatches, InputSet
-from visionloop.training.fit import TrainingPlan, fit
+from visionloop.training.fit import fit
+from visionloop.training.plan import TrainingPlan
 from visionloop.training.settings import TrainingSettings
 
 EPOCHS = 6

@@ -14,7 +14,7 @@ def stage(config: Config) -> str:
     from visionloop.data.samples import Dataset
     from visionloop.monitoring.drift.profile import build_profile
     from visionloop.monitoring.settings import ProfileSettings
-    from visionloop.training.fit import load_trained
+    from visionloop.training.trained import load_trained
 
     block = config.selected
     dataset = Dataset.open(config.build("dataset"))

@@ -253,7 +253,7 @@ class Loop:
         # Loading what describes a training takes seconds; most of the time the data say it.
         if champion is None or champion.manifest.dataset.get("content_hash") != dataset_hash:
             return False
-        from visionloop.training.fit import TrainingPlan
+        from visionloop.training.plan import TrainingPlan
 
         block = inside.selected
         plan = TrainingPlan(

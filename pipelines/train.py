@@ -16,7 +16,7 @@ def stage(config: Config) -> str:
     from visionloop.data.samples import Dataset
     from visionloop.registry.connection import project_root
     from visionloop.registry.runs import training_logger
-    from visionloop.training.fit import CURVES, HISTORY, TrainingPlan, fit
+    from visionloop.training.plan import TrainingPlan
 
     block = config.selected
     plan = TrainingPlan(
@@ -30,6 +30,9 @@ def stage(config: Config) -> str:
         key=plan.key(dataset),
         dataset=dataset.info,
     ) as logger:
+        # Seconds of imports: whoever cannot reach MLflow hears of it before.
+        from visionloop.training.fit import CURVES, HISTORY, fit
+
         result = fit(
             plan,
             dataset,

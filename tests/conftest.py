@@ -8,13 +8,26 @@ import pytest
 import torch
 
 from tests.factory import make_dataset
+from tests.once import made_once
 from tests.postgresql import MISSING, Server, running_server
 from visionloop.data.samples import Dataset
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 torch.set_num_threads(1)
 
-_LONGEST_FIRST = ("tests/web/test_browser.py", "tests/e2e/test_readme.py", "tests/e2e/")
+# pytest-xdist deals files out in turn: one worker makes the project that all of tests/e2e begins with, while
+# another plays the drill.
+_LONGEST_FIRST = (
+    "tests/web/test_browser.py",
+    "tests/e2e/test_pipeline.py",
+    "tests/e2e/test_drill.py",
+    "tests/e2e/test_readme.py",
+    "tests/e2e/",
+    "tests/tasks/detection/test_models.py",
+    "tests/serving/test_endurance.py",
+    "tests/retraining/test_kills.py",
+    "tests/training/",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -45,13 +58,16 @@ def datasets(folder_dataset: Dataset, voc_dataset: Dataset) -> dict[str, Dataset
 @pytest.fixture(scope="session")
 def bundles(datasets: dict[str, Dataset], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """`classification`, `classification-2` and `detection`."""
-    from tests.bundles import make_bundle  # with it comes all that trains, which few tests need
 
-    folder = tmp_path_factory.mktemp("bundles")
-    return {
-        name: make_bundle(name.split("-")[0], datasets[name.split("-")[0]], folder / name / "bundle", seed)
-        for seed, name in enumerate(("classification", "classification-2", "detection"))
-    }
+    def make(folder: Path) -> None:
+        from tests.bundles import make_bundle, same_with_another_digest  # with it comes all that trains
+
+        for task, dataset in datasets.items():
+            make_bundle(task, dataset, folder / task / "bundle")
+        same_with_another_digest(folder / "classification/bundle", folder / "classification-2/bundle")
+
+    folder = made_once(tmp_path_factory, "bundles", make)
+    return {name: folder / name / "bundle" for name in (*datasets, "classification-2")}
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from typing import Any
 
 from visionloop.core.images import Recipe
 from visionloop.task import Task, load_task
-from visionloop.training.fit import TrainingPlan
+from visionloop.training.plan import TrainingPlan
 from visionloop.training.settings import TrainingSettings
 
 TINY_MODELS: dict[str, dict[str, Any]] = {

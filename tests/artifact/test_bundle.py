@@ -106,18 +106,14 @@ def test_what_is_no_bundle(tmp_path: Path, copy: Path) -> None:
 
 
 def test_a_graph_that_is_not_the_network_is_refused(
-    datasets: dict[str, Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    datasets: dict[str, Dataset], bundles: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from tests.bundles import graph_of
     from tests.contract import tiny_plan
     from visionloop.artifact.settings import ExportSettings
 
-    plan, dataset = tiny_plan("classification"), datasets["classification"]
-    original = export.export_graph
-
-    def other_weights(graph: object, path: Path, *rest: object) -> None:
-        original(plan.task.learner(plan.model, plan.augment, num_classes=3, recipe=plan.recipe).graph(), path, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(export, "export_graph", other_weights)
+    plan, dataset = tiny_plan("classification", seed=9), datasets["classification"]
+    monkeypatch.setattr(export, "export_graph", graph_of(bundles["classification"]))
     trained = export.Trained(
         task=plan.task, learner=plan.learner(3), model=plan.model, recipe=plan.recipe, training={"key": "x"}
     )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
 
+from pipelines.run import stage
+from pipelines.stage import run
 from tests.e2e.workspace import ROOT, call
 from tests.factory import make_folder_source, make_voc_source, pack
 
@@ -27,10 +28,11 @@ def shell(project: Path, line: str) -> str:
     return call(project, "bash", "-ec", line)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
+# Whoever comes first waits for the first `dvc repro`.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
 def test_changing_things(project: Path) -> None:
-    shell(project, "dvc repro -q")
     repro, compare, experiment, grid, by_hand, elsewhere = commands("Changing things")
 
     assert "Running stage" not in shell(project, repro)
@@ -67,16 +69,16 @@ def test_changing_things(project: Path) -> None:
     assert "run@detection: bccd-detection version 1: refuse" in output
 
 
-@pytest.mark.slow
-def test_the_other_experiment_runs(project: Path) -> None:
+def test_the_other_experiment_runs(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     # `bccd` is the README's own example, above.
     assert sorted(path.stem for path in (ROOT / "conf/experiment").glob("*.yaml")) == ["bccd", "cifar10"]
     pack(make_folder_source(project / "cifar10", splits=("train", "test")), project / "cifar10.zip")
-    output = call(
-        project,
-        sys.executable, "-m", "pipelines.run", "experiment=cifar10", "source.path=cifar10.zip",
-        "build=runs/cifar10", "reports=runs/cifar10/reports", "training.max_epochs=1",
-    )  # fmt: skip
+    monkeypatch.chdir(project)
+    words = ["experiment=cifar10", "source.path=cifar10.zip", "build=runs/cifar10", "reports=runs/cifar10/reports"]
+    assert run(stage, name="run", argv=[*words, "training.max_epochs=1"]) == 0
+    output = capsys.readouterr().out
     assert "run@classification: cifar10-classification version 1: " in output
 
 

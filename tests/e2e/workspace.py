@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,8 @@ from tests.factory import make_folder_source, make_voc_source
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
+SAID = "build/first_repro.txt"
+"""What the first `dvc repro` printed."""
 
 TINY = {
     "classification": {
@@ -69,4 +73,17 @@ def make_project(folder: Path) -> Path:
     call(folder, "dvc", "add", "-q", "data")
     call(folder, "git", "add", "--all")
     call(folder, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-q", "-m", "start")
+    return folder
+
+
+def copy_project(finished: Path, folder: Path) -> Path:
+    """The same project elsewhere; MLflow keeps absolute paths, which have to follow."""
+    shutil.copytree(finished, folder, dirs_exist_ok=True, symlinks=True)
+    with contextlib.closing(sqlite3.connect(folder / "mlruns/mlflow.db")) as database, database:
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in tables:
+            for _, column, kind, *_ in database.execute(f"PRAGMA table_info({table})").fetchall():
+                if kind.startswith(("VARCHAR", "TEXT")):
+                    change = f"UPDATE {table} SET {column} = replace({column}, ?, ?) WHERE instr({column}, ?)"
+                    database.execute(change, (str(finished), str(folder), str(finished)))
     return folder

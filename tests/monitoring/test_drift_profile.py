@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.bundles import graph_of
 from tests.contract import tiny_plan
+from visionloop.artifact import export
 from visionloop.artifact.bundle import Bundle
-from visionloop.artifact.export import Trained, export_bundle
 from visionloop.artifact.predictor import Predictor
 from visionloop.artifact.settings import ExportSettings, RuntimeSettings
 from visionloop.core.errors import BundleError, DataError
@@ -26,23 +27,22 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def export(name: str, dataset: Dataset, out: Path) -> Path:
-    plan = tiny_plan(name)
-    learner = plan.learner(len(dataset.classes))
-    trained = Trained(task=plan.task, learner=learner, model=plan.model, recipe=plan.recipe, training={})
-    export_bundle(
-        ExportSettings(),
-        trained,
-        dataset,
-        out,
-        companions=lambda predictor, folder: build_profile(predictor, dataset, ProfileSettings()).save(folder),
-    )
-    return out
-
-
 @pytest.fixture(scope="module")
-def bundle_root(name: str, datasets: dict[str, Dataset], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export(name, datasets[name], tmp_path_factory.mktemp(name) / "bundle")
+def bundle_root(
+    name: str, datasets: dict[str, Dataset], bundles: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    plan, dataset, out = tiny_plan(name), datasets[name], tmp_path_factory.mktemp(name) / "bundle"
+    learner = plan.learner(len(dataset.classes))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(export, "export_graph", graph_of(bundles[name]))
+        export.export_bundle(
+            ExportSettings(),
+            export.Trained(task=plan.task, learner=learner, model=plan.model, recipe=plan.recipe, training={}),
+            dataset,
+            out,
+            companions=lambda predictor, folder: build_profile(predictor, dataset, ProfileSettings()).save(folder),
+        )
+    return out
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A project folder with a real MLflow database; the migrations run once a session and the file is copied."""
+"""A project folder with a real MLflow database; the migrations run once and the file is copied."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from tests.evaluation.conftest import brightness  # noqa: F401
 from tests.evaluation.fake import make_bundle, make_dataset
+from tests.once import made_once
 from visionloop.artifact.settings import RuntimeSettings
 from visionloop.evaluation.evaluate import evaluate
 from visionloop.evaluation.gate import Verdict, decide
@@ -32,9 +33,11 @@ def fresh_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database with tables and nothing in them."""
     from visionloop.registry.connection import import_mlflow
 
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    import_mlflow().MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
-    return path
+    def make(folder: Path) -> None:
+        uri = f"sqlite:///{folder / 'mlflow.db'}"
+        import_mlflow().MlflowClient(uri).search_experiments(max_results=1)
+
+    return made_once(tmp_path_factory, "mlflow", make) / "mlflow.db"
 
 
 @pytest.fixture

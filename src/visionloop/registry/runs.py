@@ -47,11 +47,12 @@ def training_logger(
     Raises:
         RegistryError: MLflow cannot be reached.
     """
-    from visionloop.registry.logger import RunLogger
-
     connection = connect(settings, root)
     with registry_errors(connection.where):
         close_abandoned_runs(connection)
+    # Lightning comes with it.
+    from visionloop.registry.logger import RunLogger
+
     experiment_name = (os.environ if env is None else env).get("DVC_EXP_NAME")
     tags = {
         TAG + "task": str(plan.get("task", "")),

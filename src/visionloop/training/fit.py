@@ -8,30 +8,27 @@ import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 from rich.console import Console
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from visionloop.core import files
 from visionloop.core.errors import DataError, Interrupted, VisionloopError
-from visionloop.core.images import Recipe
-from visionloop.core.settings import Settings, parse_settings
 from visionloop.data.samples import Dataset
-from visionloop.task import Learner, Task
+from visionloop.task import Learner
 from visionloop.training.callbacks import AveragedWeights, EpochBar, History, StepSeed
 from visionloop.training.curves import training_curves
 from visionloop.training.datamodule import DataModule, InputSet
 from visionloop.training.module import VAL_PREFIX, TrainingModule
+from visionloop.training.plan import TrainingPlan
 from visionloop.training.resume import ForgetOthers, Unfinished, epoch_of, load_checkpoint
 from visionloop.training.settings import ResolvedHardware, TrainingSettings, resolve_hardware
+from visionloop.training.trained import SUMMARY, WEIGHTS
 
-WEIGHTS = "weights.safetensors"
-SUMMARY = "training.json"
 HISTORY = "history.csv"
 CURVES = "curves.png"
 
@@ -55,44 +52,6 @@ class TrainingResult:
     metric: float
     best_epoch: int
     seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingPlan:
-    """Everything a training depends on; its hash names the training.
-
-    Attributes:
-        task: The task.
-        model: Of `task.model_settings`.
-        augment: Of `task.augment_settings`.
-        recipe: The model's input.
-        training: Optimizer, schedule, hardware.
-    """
-
-    task: Task
-    model: Settings
-    augment: Settings
-    recipe: Recipe
-    training: TrainingSettings
-
-    def describe(self) -> dict[str, Any]:
-        """JSON-like: the settings by section."""
-        return {
-            "task": self.task.name,
-            "model": self.model.model_dump(mode="json"),
-            "augment": self.augment.model_dump(mode="json"),
-            "recipe": self.recipe.model_dump(mode="json"),
-            "training": self.training.model_dump(mode="json"),
-        }
-
-    def key(self, dataset: Dataset) -> str:
-        """Hash of the plan and the dataset's version: equal keys give equal trainings."""
-        return files.hash_json([self.describe(), dataset.info.content_hash])
-
-    def learner(self, num_classes: int) -> Learner:
-        """A fresh learner, its weights drawn with the plan's seed."""
-        torch.manual_seed(self.training.seed)
-        return self.task.learner(self.model, self.augment, num_classes=num_classes, recipe=self.recipe)
 
 
 def fit(
@@ -172,36 +131,6 @@ def fit(
         (folder / CURVES).write_bytes(training_curves(history.rows, best.monitor or "", best_epoch))
     unfinished.forget_all()
     return TrainingResult(folder=out_dir, metric=metric, best_epoch=best_epoch, seconds=seconds)
-
-
-def load_trained(task: Task, folder: Path, dataset: Dataset) -> tuple[Learner, Settings, Recipe, dict[str, Any]]:
-    """Rebuild the learner of a finished training.
-
-    Returns:
-        The learner with its weights, its model settings, its recipe, and the summary.
-
-    Raises:
-        DataError: the training saw other classes, or classes in another order, than `dataset` has.
-    """
-    summary = files.read_json(folder / SUMMARY)
-    if summary["classes_hash"] != dataset.info.classes_hash:
-        trained, found = summary["classes"], list(dataset.classes)
-        raise DataError(
-            "checkpoint and dataset differ in their classes: "
-            f"only in the checkpoint {sorted(set(trained) - set(found))}, "
-            f"only in the dataset {sorted(set(found) - set(trained))}",
-            where=f"{folder / SUMMARY} and {dataset.root / 'dataset.json'}",
-            expected="the same classes in the same order",
-            action="train again on this dataset, or prepare the dataset the checkpoint was trained on",
-        )
-    plan, where = summary["plan"], str(folder / SUMMARY)
-    # The trained weights follow; fetching pretrained ones first would need the network.
-    model = parse_settings(task.model_settings, plan["model"] | {"weights": None}, where=where)
-    augment = parse_settings(task.augment_settings, plan["augment"], where=where)
-    recipe = parse_settings(Recipe, plan["recipe"], where=where)
-    learner = task.learner(model, augment, num_classes=len(dataset.classes), recipe=recipe)
-    learner.module.load_state_dict(load_file(folder / WEIGHTS))
-    return learner, model, recipe, summary
 
 
 def _require_splits(dataset: Dataset) -> None:
