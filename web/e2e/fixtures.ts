@@ -35,9 +35,36 @@ export { expect };
 
 /** What axe finds against WCAG 2.2 AA, as lines to read. */
 export async function violations(page: Page): Promise<string[]> {
-  const { violations } = await new AxeBuilder({ page })
-    .withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'])
-    .analyze();
+  return lines(
+    new AxeBuilder({ page }).withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']),
+  );
+}
+
+/**
+ * What axe finds by day, and then of colours by night: all else is the same, since styles know the night by
+ * `light-dark()` alone. A picture of both is saved as `picture` does.
+ */
+export async function violationsDayAndNight(page: Page, name: string): Promise<string[]> {
+  await picture(page, `${name}-light`);
+  const found = await violations(page);
+  await turn(page, 'dark');
+  await picture(page, `${name}-dark`);
+  found.push(...(await lines(new AxeBuilder({ page }).withRules(['color-contrast', 'link-in-text-block']))));
+  await turn(page, 'light');
+  return found;
+}
+
+/** Changes the scheme, and waits until colours that fade have got there. */
+async function turn(page: Page, colorScheme: 'light' | 'dark') {
+  await page.emulateMedia({ colorScheme });
+  await page.evaluate(async () => {
+    const fading = document.getAnimations().filter((animation) => animation instanceof CSSTransition);
+    await Promise.allSettled(fading.map(({ finished }) => finished));
+  });
+}
+
+async function lines(axe: AxeBuilder): Promise<string[]> {
+  const { violations } = await axe.analyze();
   return violations.flatMap(({ id, help, nodes }) =>
     nodes.map(({ html, failureSummary }) => `${id}: ${help}\n${html}\n${failureSummary ?? ''}`),
   );
