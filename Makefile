@@ -87,7 +87,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@awk '/^uv==/ {on=1} on {print} on && !/\\$$/ {exit}' requirements.lock > $(VENV)/uv.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock
 	@# Without the list of all that was installed; downloads and errors are shown.
-	@$(BIN)/uv pip install --python $(BIN)/python --require-hashes -r requirements.lock 2>&1 | awk '!/^ [-+~] /{print; fflush()}'
+	@$(BIN)/uv pip install --python $(BIN)/python --require-hashes -r requirements.lock 2>&1 | awk '!/^( [-+~]|Uninstalled) /{print; fflush()}'
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
