@@ -65,7 +65,7 @@ mlflow: $(STAMP) ## the MLflow UI on http://127.0.0.1:5000
 web: BUILD := build
 web: $(PAGE) ## the web page, built into the package from web/
 
-install: $(STAMP) ## the environment in .venv, from requirements.lock
+install: $(STAMP) $(PAGE) ## the environment in .venv, from requirements.lock, and the web page
 
 # The browser tests need Chromium; where it may not be installed they are skipped, and say so.
 browser:

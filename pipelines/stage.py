@@ -90,7 +90,10 @@ def typed_command(env: Mapping[str, str] = os.environ, argv: Sequence[str] = tup
 
 @contextlib.contextmanager
 def ended_by_interrupt() -> Iterator[None]:
-    """Within the block, SIGTERM raises `KeyboardInterrupt`: it is what `kill`, containers and schedulers send."""
+    """Within the block, SIGTERM raises `KeyboardInterrupt`: it is what `kill`, containers and schedulers send.
+
+    So does SIGHUP, when the terminal is closed; not under nohup.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -103,11 +106,13 @@ def ended_by_interrupt() -> Iterator[None]:
             os.kill(os.getpid(), number)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, end)
+    ends = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, end) for number in ends}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def guarded(work: Callable[[], None]) -> int:

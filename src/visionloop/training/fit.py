@@ -241,8 +241,8 @@ def _steps_lines(plan: TrainingPlan, data: DataModule, num_steps: int) -> Iterat
     warning = "" if pretrained else few_steps_warning(num_steps, settings)
     if batch_size < settings.batch_size or warning:
         yield (
-            f"{len(data.train):,} training images: batches of {batch_size} (training.batch_size={settings.batch_size}), "
-            f"{len(data.batches)} steps an epoch, {num_steps:,} in all"
+            f"{len(data.train):,} training images: batches of {batch_size} "
+            f"(training.batch_size={settings.batch_size}), {len(data.batches)} steps an epoch, {num_steps:,} in all"
         )
     if warning:
         yield f"warning: {warning}"

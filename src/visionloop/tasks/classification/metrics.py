@@ -70,9 +70,8 @@ class ClassificationScorer(Scorer):
         if not len(others) or (others == common).mean() < _NEARLY_ALWAYS:
             return ()
         count = int((predicted == common).sum())
-        return (
-            f"{count} of {len(predicted)} answers are {self._classes[common]!r}: it does not tell the classes apart",
-        )
+        said = f"{count} of {len(predicted)} answers are {self._classes[common]!r}"
+        return (f"{said}: it does not tell the classes apart",)
 
     def _per_class(self, truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
         labels = list(range(len(self._classes)))
