@@ -81,7 +81,7 @@ $(PAGE): $(STAMP) $(PAGE_SOURCES)
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"error: Python {v[0]}.{v[1]} found\n  where:    {sys.executable}\n  expected: Python 3.11, 3.12 or 3.13\n  to do:    make PYTHON=python3.12 ...")'
-	@echo "installing into $(VENV) (once; 6 GB, the CUDA libraries of torch among them)"
+	@echo "installing into $(VENV) (once; 7 GB, the CUDA libraries of torch among them)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@# uv itself comes first, in the version and with the hashes of the lock.
 	@awk '/^uv==/ {on=1} on {print} on && !/\\$$/ {exit}' requirements.lock > $(VENV)/uv.lock

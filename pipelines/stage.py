@@ -90,10 +90,7 @@ def typed_command(env: Mapping[str, str] = os.environ, argv: Sequence[str] = tup
 
 @contextlib.contextmanager
 def ended_by_interrupt() -> Iterator[None]:
-    """Within the block, SIGTERM raises `KeyboardInterrupt`: it is what `kill`, containers and schedulers send.
-
-    So does SIGHUP, when the terminal is closed; not under nohup.
-    """
+    """Within the block, SIGTERM raises `KeyboardInterrupt`: it is what `kill`, containers and schedulers send."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -106,13 +103,11 @@ def ended_by_interrupt() -> Iterator[None]:
             os.kill(os.getpid(), number)
         raise KeyboardInterrupt
 
-    ends = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, end) for number in ends}
+    before = signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.signal(signal.SIGTERM, before)
 
 
 def guarded(work: Callable[[], None]) -> int:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Sequence
-from http.client import HTTPException
 
 from pipelines.stage import guarded
 from visionloop.core.errors import BusyError, VisionloopError
@@ -46,16 +42,15 @@ def show_ui(command: Sequence[str] = _COMMAND, port: int = PORT) -> None:
             action="open that address: it may be an MLflow UI of yours; else end what holds the port",
         )
     print("starting the MLflow UI, up to a minute", flush=True)
-    # In a group of its own: Ctrl-C is for us to pass on, and a server that gets it too prints stack traces.
-    with subprocess.Popen(command, env=os.environ | _ENVIRONMENT, process_group=0) as server:
+    with subprocess.Popen(command, env=os.environ | _ENVIRONMENT) as server:
         try:
             while server.poll() is None and not _answers(port):
                 time.sleep(0.2)
             if server.returncode is None:
-                print(f"the MLflow UI is at {address}{_runs(address)}; Ctrl-C ends it", flush=True)
+                print(f"the MLflow UI is at {address}; Ctrl-C ends it", flush=True)
             server.wait()
         except KeyboardInterrupt:
-            os.killpg(server.pid, signal.SIGTERM)
+            server.terminate()
             return
     raise VisionloopError(
         f"the MLflow UI ended with status {server.returncode}",
@@ -63,17 +58,6 @@ def show_ui(command: Sequence[str] = _COMMAND, port: int = PORT) -> None:
         expected="a server that runs until Ctrl-C",
         action="see what it says above",
     )
-
-
-def _runs(address: str) -> str:
-    """Path of the experiment's runs, for MLflow's own start leads to a page about traces; empty if there are several."""
-    try:
-        with urllib.request.urlopen(f"{address}/api/2.0/mlflow/experiments/search?max_results=3", timeout=10) as answer:
-            found = json.load(answer)["experiments"]
-    except (OSError, HTTPException, ValueError, KeyError):
-        return ""
-    ids = [item["experiment_id"] for item in found if item["name"] != "Default"]
-    return f"/#/experiments/{ids[0]}/runs" if len(ids) == 1 else ""
 
 
 def _answers(port: int) -> bool:

@@ -64,12 +64,6 @@ def test_runs_of_dead_processes_are_closed(root: Path) -> None:
     }
 
 
-def test_a_run_is_named_by_what_was_trained_on_what(root: Path) -> None:
-    with logger_of(root) as logger:
-        logger.log_metrics({"val/accuracy": 0.5}, step=0)
-        assert runs(connect(RegistrySettings(), root))[0].info.run_name == "greys-brightness"
-
-
 def test_a_training_is_logged_live(root: Path) -> None:
     with logger_of(root, DVC_EXP_NAME="brave-fox") as logger:
         connection = connect(RegistrySettings(), root)

@@ -110,7 +110,7 @@ def _print(report: AbReport, *, looks: str) -> None:
             f"{_VERDICTS[report.verdict].format(version=report.second.version)}"
         )
     else:
-        click.echo("gain in accuracy: unknown, as both versions need answers that people judged (/v1/feedback, the page)")
+        click.echo("gain in accuracy: unknown, as both versions need answers that people judged")
     if report.slower_ms is not None:
         slower = report.slower_ms
         click.echo(

@@ -53,7 +53,8 @@ def predict(
             f"{failures} of {len(rows)} files are not images",
             where=next(name for name, summary in rows if summary.startswith("skipped")),
             expected="JPEG, PNG, WebP or BMP",
-            action="see the lines marked above; the others were predicted",
+            action="see the lines marked above"
+            + ("; the others were predicted" if failures < len(rows) else "; nothing was predicted"),
         )
 
 

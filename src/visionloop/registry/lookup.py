@@ -89,7 +89,7 @@ def resolve(connection: Connection, model: str, alias_or_version: str) -> Any:
 
 def _without_alias(connection: Connection, model: str, alias: str) -> RegistryError:
     newest = max(versions_of(connection, model), key=lambda item: int(item.version), default=None)
-    found, action = "", "name a version, or train another: the latest that is not champion is the challenger"
+    found, action = "", "name a version, or train another (edit conf/, `dvc repro`): it will be the challenger"
     if alias == CHAMPION and newest is not None:
         verdict = verdict_in(newest.tags)
         said = f"the gate says: {verdict.summary}" if verdict else "the gate has not judged it"

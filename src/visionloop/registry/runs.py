@@ -65,7 +65,7 @@ def training_logger(
     logger = RunLogger(
         params=plan,
         experiment_name=settings.experiment,
-        run_name=experiment_name or f"{dataset.name}-{plan.get('task', '')}",
+        run_name=experiment_name,
         tracking_uri=connection.tracking_uri,
         tags={name: value for name, value in tags.items() if value},
         artifact_location=connection.artifacts,
