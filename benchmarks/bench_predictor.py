@@ -19,7 +19,8 @@ import torch
 
 from visionloop.artifact.bundle import GRAPH, WEIGHTS, Bundle, ParityReport, write_manifest
 from visionloop.artifact.export import export_graph
-from visionloop.artifact.runtimes import RuntimeSettings, open_runtime
+from visionloop.artifact.runtimes import open_runtime
+from visionloop.artifact.settings import RuntimeSettings
 from visionloop.core.images import Recipe
 from visionloop.task import load_task
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFilter
 
 from visionloop.artifact.predictor import Predictor
-from visionloop.artifact.runtimes import RuntimeSettings
+from visionloop.artifact.settings import RuntimeSettings
 from visionloop.core.images import ImageArray, decode_image
 from visionloop.monitoring.drift.observations import Observations, observe
 from visionloop.task import Prediction, load_task

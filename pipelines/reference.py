@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import itertools
 import sys
+import textwrap
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -48,15 +52,31 @@ def _table(cls: type[BaseModel], prefix: str) -> list[str]:
 
 def _rows(cls: type[BaseModel], prefix: str) -> list[str]:
     rows = []
+    meanings = _attribute_docstrings(cls)
     for name, field in cls.model_fields.items():
         annotation = field.annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             rows += _rows(annotation, f"{prefix}{name}.")
             continue
         default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)!r}`"
-        meaning = " ".join((field.description or "").split()).replace("|", "\\|")
+        meaning = " ".join(meanings.get(name, "").split()).replace("|", "\\|")
         rows.append(f"| `{prefix}{name}` | {default} | {_range(field)} | {meaning} |")
     return rows
+
+
+def _attribute_docstrings(cls: type[BaseModel]) -> dict[str, str]:
+    """What is written below the fields of a class, and of those it inherits from."""
+    found: dict[str, str] = {}
+    for owner in reversed(cls.__mro__):
+        if not issubclass(owner, BaseModel) or owner is BaseModel:
+            continue
+        [definition] = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
+        assert isinstance(definition, ast.ClassDef)
+        for field, text in itertools.pairwise(definition.body):
+            match field, text:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(meaning))):
+                    found[name] = meaning
+    return found
 
 
 def _range(field: FieldInfo) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from visionloop.artifact.predictor import Predictor
-from visionloop.artifact.runtimes import RuntimeSettings
+from visionloop.artifact.settings import RuntimeSettings
 
 
 def _open() -> Predictor:

@@ -31,9 +31,8 @@ from safetensors.torch import load_file
 from benchmarks.serving.harness import PORT, form, make_bundle, make_dataset, noise, serving, settle, visionloop
 from benchmarks.serving.load import run
 from visionloop.artifact.bundle import WEIGHTS, Bundle
-from visionloop.artifact.cuda import CudaSettings
 from visionloop.artifact.predictor import Predictor
-from visionloop.artifact.runtimes import RuntimeSettings
+from visionloop.artifact.settings import CudaSettings, RuntimeSettings
 from visionloop.core.errors import ConfigError
 from visionloop.core.settings import parse_settings
 from visionloop.task import load_task

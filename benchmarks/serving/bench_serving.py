@@ -40,7 +40,7 @@ from benchmarks.serving.harness import (
 from benchmarks.serving.load import run
 from benchmarks.serving.peers import NoPeersError, peers
 from visionloop.artifact.predictor import Predictor
-from visionloop.artifact.runtimes import RuntimeSettings
+from visionloop.artifact.settings import RuntimeSettings
 
 CLIENTS = 16
 

@@ -15,7 +15,7 @@ from visionloop.artifact import export
 from visionloop.artifact.bundle import Bundle
 from visionloop.artifact.model_card import by_class
 from visionloop.artifact.predictor import Predictor
-from visionloop.artifact.runtimes import RuntimeSettings
+from visionloop.artifact.settings import RuntimeSettings
 from visionloop.core.errors import BundleError, ImageError, ModelError
 from visionloop.data.samples import Dataset
 

@@ -13,9 +13,10 @@ import torch
 from pydantic import ValidationError
 
 from visionloop.artifact.bundle import Bundle
-from visionloop.artifact.cuda import PROVIDER, CudaSettings, SizedBatches
+from visionloop.artifact.cuda import PROVIDER, SizedBatches
 from visionloop.artifact.predictor import Predictor
-from visionloop.artifact.runtimes import RuntimeSettings, open_runtime
+from visionloop.artifact.runtimes import open_runtime
+from visionloop.artifact.settings import CudaSettings, RuntimeSettings
 from visionloop.core.errors import BundleError, ConfigError
 
 ON_CUDA = RuntimeSettings(device="cuda", threads=1, cuda=CudaSettings(batch_sizes=(1, 2, 8)))

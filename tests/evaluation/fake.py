@@ -14,7 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from visionloop.artifact.bundle import GOLDEN, GRAPH, MODEL_CARD, Bundle, ParityReport, write_manifest
-from visionloop.artifact.runtimes import OnnxGraph, RuntimeSettings
+from visionloop.artifact.runtimes import OnnxGraph
+from visionloop.artifact.settings import RuntimeSettings
 from visionloop.core.files import sha256_bytes
 from visionloop.core.images import Recipe
 from visionloop.core.settings import Settings

@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.evaluation.fake import make_bundle, make_dataset
 from visionloop.artifact.bundle import Bundle
-from visionloop.artifact.runtimes import RuntimeSettings
+from visionloop.artifact.settings import RuntimeSettings
 from visionloop.core.errors import DataError, ImageError
 from visionloop.evaluation.evaluate import compare_bundles, evaluate, summarise
 from visionloop.evaluation.report import evaluation_report

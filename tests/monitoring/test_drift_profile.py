@@ -11,8 +11,7 @@ from tests.contract import tiny_plan
 from visionloop.artifact.bundle import Bundle
 from visionloop.artifact.export import Trained, export_bundle
 from visionloop.artifact.predictor import Predictor
-from visionloop.artifact.runtimes import RuntimeSettings
-from visionloop.artifact.settings import ExportSettings
+from visionloop.artifact.settings import ExportSettings, RuntimeSettings
 from visionloop.core.errors import BundleError, DataError
 from visionloop.core.files import sha256_file
 from visionloop.data.samples import Dataset

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from tests.monitoring.rows import NOW, feedback, prediction
+from visionloop.monitoring.migrations import HEAD
 from visionloop.monitoring.settings import StoreSettings
 from visionloop.monitoring.store import PredictionStore, StoreError
 
@@ -29,6 +32,13 @@ def recent_ids(store: PredictionStore) -> list[str]:
 def test_readers_and_a_writer_work_at_once(store: PredictionStore) -> None:
     with store.database[0].connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+
+
+def test_the_newest_schema_is_the_one_written_down() -> None:
+    # A database that has it is not migrated: alembic is not even asked.
+    config = Config()
+    config.set_main_option("script_location", "visionloop.monitoring:migrations")
+    assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
 
 
 def test_a_database_of_a_newer_version_is_left_alone(store: PredictionStore, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.evaluation.conftest import brightness  # noqa: F401
 from tests.evaluation.fake import make_bundle, make_dataset
-from visionloop.artifact.runtimes import RuntimeSettings
+from visionloop.artifact.settings import RuntimeSettings
 from visionloop.evaluation.evaluate import evaluate
 from visionloop.evaluation.gate import Verdict, decide
 from visionloop.evaluation.settings import EvaluationSettings, GateSettings

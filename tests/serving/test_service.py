@@ -35,7 +35,7 @@ print([middleware.cls.__name__ for middleware in VisionLoop.to_asgi(is_main=True
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     names = done.stdout.splitlines()[-1]
     assert "'NoTimeout'" in names
-    assert "'Front'" in names
+    assert "'front'" in names
     assert "TimeoutMiddleware" not in names
 
 

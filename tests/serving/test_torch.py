@@ -13,7 +13,7 @@ import pytest
 
 from tests.serving.conftest import SETTINGS, Service, encoded
 from visionloop.artifact.predictor import Predictor
-from visionloop.artifact.runtimes import RuntimeSettings
+from visionloop.artifact.settings import RuntimeSettings
 from visionloop.serving.settings import BatchingSettings, ServingSettings
 
 ENGINE = RuntimeSettings(engine="torch", threads=1)

@@ -3,39 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, model_validator
 
+from visionloop.artifact.settings import CudaSettings
 from visionloop.core.errors import ConfigError
-from visionloop.core.settings import Settings
 
 PROVIDER = "CUDAExecutionProvider"
 """ONNX Runtime's name for running on CUDA."""
-
-
-class CudaSettings(Settings):
-    """What `runtime.device: cuda` adds; unused on a CPU."""
-
-    device_id: int = Field(default=0, ge=0, le=63)
-    """Which of the GPUs that the process may see (CUDA_VISIBLE_DEVICES)."""
-    batch_sizes: tuple[int, ...] = (1, 8, 32)
-    """Batch sizes that are prepared; a batch is filled up to the next one, a larger one is cut."""
-    memory_mb: int = Field(default=0, ge=0)
-    """Most megabytes (2**20 bytes) of GPU memory for each prepared graph (torch: for the process); 0 sets no limit."""
-    conv_search: Literal["heuristic", "exhaustive", "default"] = "heuristic"
-    """How cuDNN's convolutions are chosen; `exhaustive` takes longer to start, `default` is for finding faults."""
-    tf32: bool = True
-    """Whether products may be rounded to 10 bits of mantissa, as both engines do by default: faster, less exact."""
-
-    @model_validator(mode="after")
-    def _rising(self) -> Self:
-        sizes = self.batch_sizes
-        if not sizes or sizes[0] < 1 or list(sizes) != sorted(set(sizes)) or sizes[-1] > 1024:
-            raise ValueError("batch_sizes must rise, from at least 1 to at most 1024")
-        return self
 
 
 class Graph(Protocol):

@@ -29,8 +29,8 @@ from visionloop.artifact.bundle import (
 )
 from visionloop.artifact.model_card import model_card
 from visionloop.artifact.predictor import Predictor, relative_errors
-from visionloop.artifact.runtimes import OnnxGraph, RuntimeSettings
-from visionloop.artifact.settings import ExportSettings
+from visionloop.artifact.runtimes import OnnxGraph
+from visionloop.artifact.settings import ExportSettings, RuntimeSettings
 from visionloop.core import files
 from visionloop.core.errors import ModelError
 from visionloop.core.images import Placement, Recipe

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from visionloop.artifact.bundle import GOLDEN, Bundle
-from visionloop.artifact.runtimes import Runtime, RuntimeSettings, open_runtime
+from visionloop.artifact.runtimes import Runtime, open_runtime
+from visionloop.artifact.settings import RuntimeSettings
 from visionloop.core.errors import BundleError
 from visionloop.core.images import ImageArray, Placement, decode_image
 from visionloop.core.settings import Settings, parse_settings

@@ -6,41 +6,17 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from visionloop.artifact.bundle import GRAPH, WEIGHTS, Bundle
-from visionloop.artifact.cuda import CudaSettings, SizedBatches, provider, require_active, require_provider
+from visionloop.artifact.cuda import SizedBatches, provider, require_active, require_provider
+from visionloop.artifact.settings import CudaSettings, RuntimeName, RuntimeSettings
 from visionloop.core.cores import cpu_quota, usable_cores
 from visionloop.core.errors import ConfigError, ModelError
-from visionloop.core.settings import Settings, parse_settings
-
-RuntimeName = Literal["onnxruntime", "openvino", "torch"]
-
-
-class RuntimeSettings(Settings):
-    """Which engine runs the graph, and on what."""
-
-    engine: RuntimeName = "onnxruntime"
-    """`onnxruntime` (CPU, CUDA), `openvino` (CPU; extra `openvino`), `torch` (extra `train`)."""
-    device: Literal["cpu", "cuda"] = "cpu"
-    """Where to run; `cuda` needs ONNX Runtime's GPU build (see `requirements-serve-gpu.txt`) or torch."""
-    precision: Literal["f32", "bf16"] = "f32"
-    """`bf16` (OpenVINO) is about twice as fast on a CPU with units for it; answers move by up to 1% of their range."""
-    threads: int = Field(default=0, ge=0, le=256)
-    """Threads of one inference; 0 lets the engine take all cores, or those of a container's CPU quota."""
-    batch_size: int = Field(default=16, ge=1, le=1024)
-    """Images put through the graph at once."""
-    cuda: CudaSettings = CudaSettings()
-    """What holds for `device: cuda` only."""
-
-    @property
-    def prepared_batch_sizes(self) -> tuple[int, ...]:
-        """Batch sizes that the engine is prepared for; empty on a CPU, where any will do."""
-        return self.cuda.batch_sizes if self.device == "cuda" else ()
+from visionloop.core.settings import parse_settings
 
 
 class Runtime(Protocol):

@@ -27,7 +27,7 @@ def predict(
 ) -> None:
     """Predict what is in IMAGES (files or folders) with a bundle."""
     from visionloop.artifact.predictor import Predictor
-    from visionloop.artifact.runtimes import RuntimeSettings
+    from visionloop.artifact.settings import RuntimeSettings
 
     paths = _image_files(images)
     predictor = Predictor.open(_bundle_folder(model), RuntimeSettings(engine=engine, threads=threads))

@@ -22,8 +22,7 @@ def serve(host: str | None, port: int | None, bentoml_options: Sequence[str]) ->
     """Serve what is deployed over HTTP; further options go to `bentoml serve`, such as --ssl-certfile."""
     from visionloop.artifact.deployment import Deployment, describe
     from visionloop.core.places import state_root
-    from visionloop.serving.guard import keys_needed, require_keys
-    from visionloop.serving.keys import KeyRing
+    from visionloop.serving.keys import KeyRing, keys_needed, require_keys
     from visionloop.serving.settings import load_settings
 
     root = Path.cwd()

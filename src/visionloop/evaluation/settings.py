@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from visionloop.artifact.runtimes import RuntimeSettings
+from visionloop.artifact.settings import RuntimeSettings
 from visionloop.core.settings import Settings
 from visionloop.data.samples import Split
 

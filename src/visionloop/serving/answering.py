@@ -179,7 +179,7 @@ class Answering:
                         prediction_id=id_,
                         digest=other.variant.digest,
                         agreement=agreement,
-                        details=answer.value.prediction.to_record(other.predictor.classes),
+                        details=answer.value.record,
                         created_at=datetime.now(UTC),
                     )
                 )
@@ -207,10 +207,11 @@ def results_of(
     """
     stored, asked = [], []
     for served, id_ in zip(answers, ids, strict=True):
-        to_record, classes = served.value.prediction.to_record, live.predictor.classes
-        stored.append({"id": id_, "image": served.value.size, **to_record(classes)})
+        stored.append({"id": id_, "image": served.value.size, **served.value.record})
         if options.asks_otherwise:
-            record = to_record(classes, top_k=options.top_k, threshold=options.threshold)
+            record = served.value.prediction.to_record(
+                live.predictor.classes, top_k=options.top_k, threshold=options.threshold
+            )
             asked.append({"id": id_, "image": served.value.size, **record})
     return stored, asked if options.asks_otherwise else stored
 
@@ -219,7 +220,7 @@ def count(live: LiveModel, answers: Sequence[Served[Answer]]) -> None:
     """Count images that a model has answered, by what it said."""
     live.meters.images.inc(len(answers))
     for served in answers:
-        live.meters.said(served.value.prediction.top(live.predictor.classes))
+        live.meters.said(served.value.top)
 
 
 def _ms(seconds: float) -> float:

@@ -6,11 +6,11 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
@@ -23,33 +23,32 @@ from starlette.types import Receive, Scope, Send
 from visionloop.core.errors import ImageError
 from visionloop.core.files import read_json
 from visionloop.monitoring.store import PredictionStore, StoreError
-from visionloop.serving import custom_vision, label_studio, metrics
-from visionloop.serving.administration import Administration
+from visionloop.serving import custom_vision, metrics
 from visionloop.serving.answering import Answering
 from visionloop.serving.batches import MEDIA_TYPES, BatchJobs
 from visionloop.serving.bodies import BodyBudget
 from visionloop.serving.caller import caller_of
-from visionloop.serving.drift_gauges import DriftGauges
 from visionloop.serving.explain import Explainer
 from visionloop.serving.live import Job, LiveModel, parallel_batches
 from visionloop.serving.log import log_request
 from visionloop.serving.memory import Memory, store_problem
 from visionloop.serving.models import Fleet, LiveLineup, verbs
-from visionloop.serving.monitoring import Monitoring
-from visionloop.serving.openapi import openapi_document
 from visionloop.serving.options import OPTION_NAMES, PredictOptions, parse_options
 from visionloop.serving.page import Page
 from visionloop.serving.pixels import PixelBudget
 from visionloop.serving.problems import Problem, image_problem, json_answer, problem_response
+from visionloop.serving.rare import Handler, rare_routes
 from visionloop.serving.refusals import internal_error, nothing_serves
 from visionloop.serving.reports import REPORTS, Reports
 from visionloop.serving.review import Review
 from visionloop.serving.settings import ServingSettings
 from visionloop.serving.stream import Stream
 from visionloop.serving.tally import Tally
-from visionloop.serving.to_label import Queue
 from visionloop.serving.upload import read_upload
 from visionloop.task import task_names
+
+if TYPE_CHECKING:
+    from visionloop.serving.drift_gauges import DriftGauges
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +57,6 @@ _REPORT_S = 1.0
 _TALLY_S = 10.0
 """Seconds between additions of how requests ended to the store."""
 
-Handler = Callable[[Request], Awaitable[Response]]
 Refusal = Callable[[Problem], Response]
 
 
@@ -74,7 +72,7 @@ class Api:
 
     def __init__(self, settings: ServingSettings, root: Path, state: Path, store: PredictionStore | None) -> None:
         """`root` holds the deployment pointer, `state` what is written."""
-        self._settings, self._state = settings, state
+        self._settings, self._root, self._state = settings, root, state
         self._executor = ThreadPoolExecutor(parallel_batches(settings), thread_name_prefix="inference")
         pixels = PixelBudget(settings.upload.max_pixels_at_once)
         self._bodies = BodyBudget(int(settings.upload.max_bodies_mb_at_once * 1e6))
@@ -83,7 +81,6 @@ class Api:
         self._explainer = Explainer(self.fleet, settings)
         self.fleet.on_change = self._changed
         self._memory = Memory(settings, state, store, pixels, self._classes)
-        self._drift = DriftGauges(state)
         self._answering = Answering(settings, self.fleet, self._memory)
         self.batches = BatchJobs(settings, state, self.fleet, self._memory)
         self.tally = Tally()
@@ -91,10 +88,14 @@ class Api:
         self._failed: set[str] = set()
         self._reporting = False
         self._verbs = verbs(task_names())
-        self._administration = Administration(settings, root)
-        self._label_studio = label_studio.LabelStudio(self._memory, self.fleet, settings)
         self._reports = (root / settings.pointer).parent / REPORTS
         self._custom_vision = custom_vision.CustomVision(self._answering, self.fleet, self._verbs, settings.upload)
+
+    @functools.cached_property
+    def _drift(self) -> DriftGauges:
+        from visionloop.serving.drift_gauges import DriftGauges
+
+        return DriftGauges(self._state)
 
     @property
     def store(self) -> PredictionStore | None:
@@ -150,8 +151,7 @@ class Api:
             for verb, task in self._verbs.items()
         }
         review = Review(self._memory)
-        monitoring = Monitoring(self._memory, self.fleet, self._state)
-        queue = Queue(self._memory, self.fleet, self._settings.labelling)
+        rare = rare_routes(self._memory, self.fleet, self._settings, self._root, self._state)
         reports = Reports(self._reports)
         routes: list[BaseRoute] = [
             *(Route(path, endpoint, methods=["POST"]) for path, endpoint in predictors.items()),
@@ -171,23 +171,11 @@ class Api:
             self._route("/v1/predictions/{id}", self._memory.prediction, "GET"),
             self._route("/v1/predictions/{id}/image", review.image, "GET"),
             self._route("/v1/predictions/{id}/feedback", review.take_back, "DELETE"),
-            self._route("/v1/queue", queue.answer, "GET"),
-            self._route("/v1/queue", queue.fill, "POST"),
-            self._route("/v1/monitoring/summary", monitoring.summary, "GET"),
-            self._route("/v1/monitoring/comparison", monitoring.comparison, "GET"),
-            self._route("/v1/monitoring/drift", monitoring.drift, "GET"),
-            self._route("/v1/monitoring/alerts", monitoring.alerts, "GET"),
-            self._route("/v1/monitoring/service", monitoring.service, "GET"),
-            self._route("/v1/monitoring/requests", monitoring.requests, "GET"),
-            self._route("/v1/models/history", self._administration.history, "GET"),
             self._route("/v1/models/reports/{id}", reports.report, "GET"),
             self._route("/v1/models/reports/{id}/examples/{name}", reports.picture, "GET"),
-            self._route("/v1/models/change", self._administration.change, "POST"),
             WebSocketRoute("/v1/stream", Stream(self.fleet, self._settings).serve),
             self._route(custom_vision.ROUTE, self._custom_vision.answer, "POST", custom_vision.refusal),
-            self._route(f"{label_studio.PREFIX}health", self._label_studio.health, "GET"),
-            self._route(f"{label_studio.PREFIX}setup", self._label_studio.setup, "POST"),
-            self._route(f"{label_studio.PREFIX}predict", self._label_studio.predict, "POST"),
+            *(self._route(*route) for route in rare),
             *self.page.routes(),
         ]
 
@@ -272,7 +260,12 @@ class Api:
         raise nothing_serves("readiness", dict(self.fleet.failures))
 
     async def _openapi(self, _: Request) -> Response:
-        return JSONResponse(openapi_document(self._verbs))
+        return JSONResponse(await asyncio.to_thread(self._document))
+
+    def _document(self) -> dict[str, Any]:
+        from visionloop.serving.openapi import openapi_document
+
+        return openapi_document(self._verbs)
 
     async def _metrics(self, _: Request) -> Response:
         self._memory.report()  # other workers' are a second old at most

@@ -20,9 +20,9 @@ from visionloop.serving import metrics
 from visionloop.serving.api import Api
 from visionloop.serving.guard import Guard
 from visionloop.serving.keys import KeyRing, Role
-from visionloop.serving.label_studio import PREFIX
 from visionloop.serving.page import is_page
 from visionloop.serving.problems import Problem, problem_response
+from visionloop.serving.rare import LABEL_STUDIO
 from visionloop.serving.settings import ServingSettings
 from visionloop.serving.stopping import Stopping
 
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 _BENTO_PATHS = frozenset({"/livez", "/healthz"})
 _PUBLIC = frozenset({"/livez", "/readyz", "/healthz", "/openapi.json"})
-_UNSERVED = f"{PREFIX}webhook"
+_UNSERVED = f"{LABEL_STUDIO}webhook"
 """Label Studio tells every ML backend of every annotation there, without the password it was given: a 404 for whoever
 asks. Refused for the missing key, they would count as rejections and raise an alert while people label."""
 
@@ -48,7 +48,7 @@ def role_of(method: str, path: str) -> Role | None:  # noqa: ARG001
     ):
         return "admin"
     # Label Studio's tasks name kept images.
-    if path.startswith(("/v1/feedback", "/v1/predictions", "/v1/queue", "/v1/monitoring", f"{PREFIX}predict")):
+    if path.startswith(("/v1/feedback", "/v1/predictions", "/v1/queue", "/v1/monitoring", f"{LABEL_STUDIO}predict")):
         return "feedback"
     # The pictures of a report are the dataset's; its numbers are the model's.
     if path.startswith("/v1/models/reports/") and "/examples/" in path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import ipaddress
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -12,11 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from visionloop.core.errors import ConfigError
 from visionloop.serving import metrics
 from visionloop.serving.dress import SUBPROTOCOL, Answer, Body
 from visionloop.serving.ids import new_id
-from visionloop.serving.keys import KeyRing, Role, list_keys
+from visionloop.serving.keys import KeyRing, Role
 from visionloop.serving.log import log_request
 from visionloop.serving.problems import Problem, problem_response
 from visionloop.serving.rates import RateLimiter
@@ -149,31 +147,6 @@ class Guard:
         if not key.may(role):
             raise _role_too_low(key.role, role, where)
         return key.id
-
-
-def keys_needed(settings: ServingSettings, host: str) -> bool:
-    """Whether a service that listens on `host` asks for keys: as set, else unless `host` is loopback."""
-    if settings.keys.required is not None:
-        return settings.keys.required
-    try:
-        return not ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() != "localhost"
-
-
-def require_keys(ring: KeyRing) -> None:
-    """Refuse to start a service that nobody could ask.
-
-    Raises:
-        ConfigError: the key file has no key, or is damaged.
-    """
-    if not list_keys(ring.path):
-        raise ConfigError(
-            "the service asks for API keys, and there is none",
-            where=str(ring.path),
-            expected="at least one key",
-            action="make one with `visionloop keys create`, or set serving.keys.required to false",
-        )
 
 
 def _rate_limited(where: str, wait_s: float) -> Problem:

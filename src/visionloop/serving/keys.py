@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
+import ipaddress
 import logging
 import os
 import re
@@ -22,6 +23,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from visionloop.core.errors import BusyError, ConfigError, near_matches
 from visionloop.core.settings import Settings
+from visionloop.serving.settings import ServingSettings
 
 Role = Literal["predict", "feedback", "admin"]
 """What a key may do; each role includes those before it."""
@@ -213,6 +215,31 @@ class KeyRing:
             if str(error) != self._complaint:
                 self._complaint = str(error)
                 _log.error("no API key is valid until the key file is in order: %s", error)
+
+
+def keys_needed(settings: ServingSettings, host: str) -> bool:
+    """Whether a service that listens on `host` asks for keys: as set, else unless `host` is loopback."""
+    if settings.keys.required is not None:
+        return settings.keys.required
+    try:
+        return not ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() != "localhost"
+
+
+def require_keys(ring: KeyRing) -> None:
+    """Refuse to start a service that nobody could ask.
+
+    Raises:
+        ConfigError: the key file has no key, or is damaged.
+    """
+    if not list_keys(ring.path):
+        raise ConfigError(
+            "the service asks for API keys, and there is none",
+            where=str(ring.path),
+            expected="at least one key",
+            action="make one with `visionloop keys create`, or set serving.keys.required to false",
+        )
 
 
 def _digest(secret: str) -> str:

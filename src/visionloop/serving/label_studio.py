@@ -26,8 +26,6 @@ from visionloop.serving.refusals import image_too_many_bytes, nothing_serves
 from visionloop.serving.schema_label_studio import LabelStudioPredictBody, LabelStudioSetupBody
 from visionloop.serving.settings import ServingSettings
 
-PREFIX = "/label-studio/"
-
 _Body = TypeVar("_Body", bound=BaseModel)
 
 
@@ -86,10 +84,9 @@ class LabelStudio:
         return json_answer({"results": found, "model_version": fit.version})
 
     async def _answer(self, fit: _Fit, jobs: list[Job]) -> list[dict[str, Any]]:
-        predictor = fit.live.predictor
         answers = []
         for served in await fit.live.answer(jobs):
-            size, record = served.value.size, served.value.prediction.to_record(predictor.classes)
+            size, record = served.value.size, served.value.record
             result, score = results(
                 record, size["width"], size["height"], from_name=fit.control.from_name, to_name=fit.control.to_name,
                 classes=fit.control.classes,

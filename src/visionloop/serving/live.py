@@ -56,6 +56,10 @@ class Answer(NamedTuple):
         data: The encoded image.
         decode_s: Seconds of decoding and bringing to size.
         sha256: Hex, of the encoded image.
+        record: The prediction as JSON has it, at the operating point.
+        top: The class that stands out with its score, or None. Like `record` and `embedding` it is made beside the
+            event loop: NumPy gives the interpreter away for each conversion, and there the loop would wait for it.
+        embedding: Bytes of float16 [D].
         features: What drift is seen by, where it was asked for and there was time for it.
     """
 
@@ -66,6 +70,9 @@ class Answer(NamedTuple):
     data: bytes
     decode_s: float
     sha256: str
+    record: dict[str, Any]
+    top: tuple[str, float] | None
+    embedding: bytes
     features: dict[str, Any] | None = None
 
     @property
@@ -152,6 +159,9 @@ class LiveModel:
                     data,
                     image.seconds,
                     sha256_bytes(data),
+                    prediction.to_record(self.predictor.classes),
+                    prediction.top(self.predictor.classes),
+                    prediction.embedding.astype(np.float16).tobytes(),
                     self._observer.record(self.predictor.task, image.features, prediction),
                 )
         return answers

@@ -7,9 +7,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,8 +22,10 @@ from visionloop.serving.json_body import read_json
 from visionloop.serving.live import Answer, LiveModel
 from visionloop.serving.pixels import PixelBudget
 from visionloop.serving.problems import Problem, json_answer
-from visionloop.serving.schema import FeedbackBody
 from visionloop.serving.settings import ServingSettings
+
+if TYPE_CHECKING:
+    from visionloop.serving.schema import FeedbackBody
 
 
 class Memory:
@@ -126,7 +127,7 @@ class Memory:
         """
         body = await read_json(request, self._body_timeout_s)
         try:
-            feedback = FeedbackBody.model_validate(body)
+            feedback = await asyncio.to_thread(_parse_feedback, body)
         except ValidationError as error:
             raise _bad_feedback(error, body) from None
         if (feedback.verdict == "corrected") != (feedback.label is not None):
@@ -211,11 +212,18 @@ def _unusable(label: Any, result: Mapping[str, Any], classes: Collection[str] | 
     return None
 
 
+def _parse_feedback(body: Any) -> FeedbackBody:
+    # Types of all answers come with it; who predicts needs none of them.
+    from visionloop.serving.schema import FeedbackBody
+
+    return FeedbackBody.model_validate(body)
+
+
 def _row(
     caller: Caller, live: LiveModel, answer: Answer, result: dict[str, Any], now: datetime, seconds: float
 ) -> PredictionRow:
     variant, predictor = live.variant, live.predictor
-    top = answer.prediction.top(predictor.classes)
+    top = answer.top
     return PredictionRow(
         id=result["id"],
         created_at=now,
@@ -234,7 +242,7 @@ def _row(
         top_class=top[0] if top else None,
         confidence=top[1] if top else None,
         features=answer.features,
-        embedding=answer.prediction.embedding.astype(np.float16).tobytes(),
+        embedding=answer.embedding,
         latency_ms=1000 * seconds,
     )
 

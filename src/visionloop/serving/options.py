@@ -14,7 +14,7 @@ from visionloop.serving.refusals import bad_option
 class PredictOptions(BaseModel):
     """Options of a prediction."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     top_k: int | None = Field(default=None, ge=1, le=1000)
     """Most classes or boxes in an answer."""

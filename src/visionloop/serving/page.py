@@ -13,8 +13,8 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from visionloop.serving.custom_vision import ROUTE as CUSTOM_VISION
-from visionloop.serving.label_studio import PREFIX as LABEL_STUDIO
 from visionloop.serving.problems import Problem, problem_response
+from visionloop.serving.rare import LABEL_STUDIO
 
 STATIC = Path(__file__).parent / "static"
 """Where the build lies; git ignores it, the wheel and the bento carry it."""

@@ -2,6 +2,9 @@
 
 Start it with `visionloop serve`, `make serve` or `bentoml serve`. Settings come from the `serving` block of
 `params.yaml` in the working directory (or the file named by VISIONLOOP_PARAMS); a bento carries its own.
+
+BentoML imports this module twice, one after the other: in the process that starts the workers, and in each worker. The
+first needs to know the service's settings alone, so what answers requests is imported where it is made.
 """
 
 from __future__ import annotations
@@ -9,9 +12,9 @@ from __future__ import annotations
 import gc
 
 import bentoml
+from starlette.types import ASGIApp
 
 from visionloop.core.places import project_root
-from visionloop.serving.front import Front, open_api
 from visionloop.serving.log import start_log
 from visionloop.serving.settings import load_settings
 from visionloop.serving.timeouts import remove_bento_timeout
@@ -38,6 +41,8 @@ class VisionLoop:
     """Serves what the deployment pointer names."""
 
     def __init__(self) -> None:
+        from visionloop.serving.front import open_api
+
         start_log(_SETTINGS.log_level)
         # An exception here would make BentoML start the worker again for ever; without models it says 503.
         self._api = open_api(_SETTINGS, _ROOT)
@@ -56,4 +61,11 @@ class VisionLoop:
         self._api.close()
 
 
-VisionLoop.add_asgi_middleware(Front, settings=_SETTINGS, root=_ROOT)  # type: ignore[attr-defined]
+def front(app: ASGIApp) -> ASGIApp:
+    """What stands before BentoML's application `app`."""
+    from visionloop.serving.front import Front
+
+    return Front(app, _SETTINGS, _ROOT)
+
+
+VisionLoop.add_asgi_middleware(front)  # type: ignore[attr-defined]

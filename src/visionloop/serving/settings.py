@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from visionloop.artifact.runtimes import RuntimeSettings
+from visionloop.artifact.settings import RuntimeSettings
 from visionloop.core.places import params_path
 from visionloop.core.settings import Settings, load_block
 from visionloop.monitoring.settings import LabellingSettings, StoreSettings

@@ -9,8 +9,7 @@ from starlette.testclient import TestClient
 
 from tests.serving.guard.application import NOW, Clock, bearer, client
 from visionloop.core.errors import ConfigError
-from visionloop.serving.guard import keys_needed, require_keys
-from visionloop.serving.keys import KeyRing, Role, create_key, revoke_key
+from visionloop.serving.keys import KeyRing, Role, create_key, keys_needed, require_keys, revoke_key
 from visionloop.serving.settings import KeySettings, ServingSettings
 
 

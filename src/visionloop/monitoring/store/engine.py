@@ -10,13 +10,10 @@ from typing import Any
 
 import orjson
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from filelock import FileLock
 from sqlalchemy import exc
 
+from visionloop.monitoring.migrations import HEAD
 from visionloop.monitoring.settings import StoreSettings
 from visionloop.monitoring.store.errors import StoreError, store_errors
 from visionloop.monitoring.store.postgresql import postgresql_engine, wait_for_locks
@@ -24,6 +21,8 @@ from visionloop.monitoring.store.postgresql import postgresql_engine, wait_for_l
 _LOCK_WAIT_S = 60.0
 """Creating the tables takes under a second; several processes may queue for it."""
 _URL = "setting `url` of the prediction store"
+_VERSIONS = "alembic_version"
+"""Alembic's own table, of one row."""
 _ADVISORY_LOCK = 731_140_265
 """Any number; PostgreSQL lets one session at a time hold it, so one migrates."""
 
@@ -153,7 +152,8 @@ def prepare(engine: sa.Engine, path: Path | None, where: str) -> None:
         if path is None:
             wait_for_locks(connection, _LOCK_WAIT_S)
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
-        _migrate(connection, where)
+        if _schema(connection) != HEAD:
+            _migrate(connection, where)
 
 
 def _use_wal(path: Path) -> None:
@@ -166,7 +166,19 @@ def _use_wal(path: Path) -> None:
         database.execute("PRAGMA journal_mode=WAL")
 
 
+def _schema(connection: sa.Connection) -> str | None:
+    """The version of the database's schema; None of an empty database."""
+    if not sa.inspect(connection).has_table(_VERSIONS):
+        return None
+    return connection.execute(sa.select(sa.table(_VERSIONS, sa.column("version_num")))).scalar()
+
+
 def _migrate(connection: sa.Connection, where: str) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
     config = Config()
     config.set_main_option("script_location", "visionloop.monitoring:migrations")
     config.attributes["connection"] = connection
