@@ -67,7 +67,7 @@ mlflow: $(STAMP) ## the MLflow UI on http://127.0.0.1:5000
 web: BUILD := build
 web: $(PAGE) ## the web page, built into the package from web/
 
-install: $(STAMP) ## the environment in .venv, from requirements.lock
+install: $(STAMP) $(PAGE) ## the environment in .venv, from requirements.lock, and the web page
 
 # The browser tests need Chromium; where it may not be installed they are skipped, and say so.
 browser:
@@ -83,13 +83,13 @@ $(PAGE): $(STAMP) $(PAGE_SOURCES)
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"error: Python {v[0]}.{v[1]} found\n  where:    {sys.executable}\n  expected: Python 3.11, 3.12 or 3.13\n  to do:    make PYTHON=python3.12 ...")'
-	@echo "installing into $(VENV) (once; 6 GB, the CUDA libraries of torch among them)"
+	@echo "installing into $(VENV) (once; 7 GB, the CUDA libraries of torch among them)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@# uv itself comes first, in the version and with the hashes of the lock.
 	@awk '/^uv==/ {on=1} on {print} on && !/\\$$/ {exit}' requirements.lock > $(VENV)/uv.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock
 	@# Without the list of all that was installed; downloads and errors are shown.
-	@$(BIN)/uv pip install --python $(BIN)/python --require-hashes -r requirements.lock 2>&1 | awk '!/^ [-+~] /{print; fflush()}'
+	@$(BIN)/uv pip install --python $(BIN)/python --require-hashes -r requirements.lock 2>&1 | awk '!/^( [-+~]|Uninstalled) /{print; fflush()}'
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from pipelines.stage import run
+from pipelines.stage import run, shown
 from visionloop.config import Config
 
 
@@ -14,7 +14,7 @@ def stage(config: Config) -> str:
     from visionloop.data.samples import Dataset
 
     report = explore(Dataset.open(config.build("dataset")), config.build("explore"))
-    return f"report {report.relative_to(config.root)}"
+    return f"report {shown(report, config.root)}"
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from pipelines.stage import run
+from pipelines.stage import run, shown
 from visionloop.config import Config
 
 
@@ -17,7 +17,7 @@ def stage(config: Config) -> str:
     line = result.summary()
     if result.findings:
         listed, report = (
-            path.relative_to(config.root)
+            shown(path, config.root)
             for path in (config.build("dataset", FINDINGS), config.build("explore", "report.html"))
         )
         line += f"\n  all of them in {listed}; with pictures in {report}, which the stage explore makes"

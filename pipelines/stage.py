@@ -60,6 +60,11 @@ def _run(stage: Stage, name: str, config: Config) -> None:
     show(label, line, time.perf_counter() - started)
 
 
+def shown(path: Path, root: Path) -> Path:
+    """A path as a user would write it: relative inside the project, else whole."""
+    return path.relative_to(root) if path.is_relative_to(root) else path
+
+
 def show(label: str, text: str, seconds: float) -> None:
     """Print what a stage returned, its time at the end of the first line."""
     first, *rest = text.splitlines() or [""]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,6 +36,7 @@ WEB = Path(__file__).resolve().parents[1] / "web"
 TYPES = WEB / "src/api/schema.d.ts"
 SAMPLES = WEB / "src/panels/try/samples"
 _SAMPLE_SEEDS = ((4, 12), (4, 15), (4, 18))  # scenes with many digits
+_PACKAGE = re.compile(r"https?://\S+\.tgz")
 _INSTALLED = WEB / "node_modules/.installed"
 
 
@@ -111,12 +113,17 @@ def _npm_ci() -> int:
 
 
 def fetched(lines: Iterable[str], errors: TextIO) -> Iterator[str]:
-    """Of npm's log, one line for each package it has fetched; everything else goes to `errors`."""
+    """The addresses of packages that npm's log says it has fetched; all but its requests goes to `errors`.
+
+    A package may be asked for again, and other things than packages are asked for too.
+    """
+    seen = set()
     for line in lines:
-        if line.startswith("npm http"):
-            yield line
-        else:
+        if not line.startswith("npm http"):
             errors.write(line)
+        elif (match := _PACKAGE.search(line)) and match[0] not in seen:
+            seen.add(match[0])
+            yield match[0]
 
 
 def write_types() -> None:

@@ -46,6 +46,12 @@ def test_every_mistake_at_once_before_any_work() -> None:
         assert any(line.startswith(f"  - {key}: ") for line in lines)
 
 
+def test_a_misspelt_override_is_told_what_was_meant() -> None:
+    with pytest.raises(ConfigError, match="there is no setting 'taks'") as error:
+        load_config(["taks=detection"], root=ROOT)
+    assert error.value.expected.startswith("did you mean task")
+
+
 def test_unknown_groups_sections_and_tasks() -> None:
     with pytest.raises(ConfigError, match="Could not find 'classification/model/resnet99'"):
         load_config(["model=resnet99"], root=ROOT)

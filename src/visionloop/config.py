@@ -8,6 +8,7 @@ section's name concerns that task: `task=detection training.max_epochs=3` means
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,6 +202,15 @@ def _compose(folder: Path, overrides: Sequence[str]) -> dict[str, Any]:
             values = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        if unknown := re.search(r"Could not override '([^'./]+)'", lines[0]):
+            # Hydra would have it appended, which would help nobody.
+            known = {*GeneralSettings.model_fields, *task_names(), *SECTIONS, *GROUPS, "experiment"}
+            raise ConfigError(
+                f"there is no setting {unknown[1]!r}",
+                where=f"overrides {list(overrides)}",
+                expected=near_matches(unknown[1], known),
+                action="correct the override",
+            ) from None
         raise ConfigError(
             " ".join(lines)[:600],
             where=f"{folder} with overrides {list(overrides)}" if overrides else str(folder),

@@ -76,12 +76,14 @@ class Evaluation:
         per_image: Name to float64 [N], in the order in which samples were added. Under the name of a metric
             stand the contributions whose mean it is; paired tests between two models work on the primary
             metric's. Other names are for looking at.
+        remarks: Clauses about what the numbers do not show at once, such as that nearly all answers are the same.
     """
 
     metrics: dict[str, float | None]
     per_class: list[dict[str, Any]]
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     per_image: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

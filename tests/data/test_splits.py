@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,13 +29,46 @@ def test_duplicates_share_a_side(pairs: list[tuple[int, int]]) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 1000))
-def test_a_sample_keeps_its_side_as_the_dataset_grows(start: int) -> None:
-    # Enough of each class that no gap has to be filled.
-    pairs = [(start + number, number % 3) for number in range(600)]
-    before = assign_splits(items(pairs[:400]), SplitSettings())
-    after = assign_splits(items(pairs), SplitSettings())
-    assert after[:400] == before
+@given(st.integers(0, 1000), st.integers(40, 120))
+def test_one_more_sample_moves_three_others_at_most(start: int, size: int) -> None:
+    pairs = [(start + number, number % 2) for number in range(size + 1)]
+    before, after = (assign_splits(items(pairs[:count]), SplitSettings()) for count in (size, size + 1))
+    moved = [(a, b) for a, b in zip(before, after, strict=False) if a != b]
+    assert len(moved) <= 3
+    assert ("train", "test") not in moved
+
+
+def test_samples_keep_their_sides_as_the_dataset_grows() -> None:
+    """Of two classes of 300 that double, one in fifty moves on average, and none from train to test."""
+    pairs = [(number, number % 2) for number in range(1200)]
+    moved = []
+    for seed in range(10):
+        before, after = (assign_splits(items(pairs[:count]), SplitSettings(seed=seed)) for count in (600, 1200))
+        moved += [(a, b) for a, b in zip(before, after, strict=False) if a != b]
+    assert len(moved) <= 10 * 600 / 50
+    assert ("train", "test") not in moved
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(4, 120), min_size=2, max_size=5), st.integers(0, 10_000))
+def test_every_class_gets_its_share_of_every_split(counts: list[int], seed: int) -> None:
+    """Within one, or a tenth where that is more."""
+    labels = [label for label, count in enumerate(counts) for _ in range(count)]
+    splits = assign_splits(items(list(enumerate(labels))), SplitSettings(seed=seed, test_fraction=0.2))
+    for label, count in enumerate(counts):
+        found = Counter(split for split, other in zip(splits, labels, strict=True) if other == label)
+        for split, fraction in (("test", 0.2), ("val", 0.15)):
+            share = fraction * count
+            assert abs(found[split] - share) <= max(1.0, 0.1 * share) + 1e-6
+
+
+def test_an_image_of_several_classes_counts_for_its_rarest() -> None:
+    names = [frozenset({"red", "white"} if n % 4 else {"red", "platelet"}) for n in range(160)]
+    members = [Member(group=str(n), official=None, classes=names[n]) for n in range(160)]
+    splits = assign_splits(members, SplitSettings())
+    for name, count in (("platelet", 40), ("white", 120), ("red", 160)):
+        found = sum(name in names[n] and splits[n] == "test" for n in range(160))
+        assert abs(found - 0.15 * count) <= 2.8
 
 
 @settings(max_examples=60, deadline=None)

@@ -60,7 +60,13 @@ def test_a_ui_that_cannot_start_is_not_announced(capfd: pytest.CaptureFixture[st
 
 
 def test_npms_packages_are_counted_and_its_errors_shown() -> None:
-    log = ["npm http fetch GET 200 https://host/a 21ms\n", "npm error code E404\n", "npm http cache b 0ms\n"]
+    log = [
+        "npm http fetch GET 200 https://host/a/-/a-1.0.0.tgz 21ms (cache miss)\n",
+        "npm error code E404\n",
+        "npm http cache https://host/b/-/b-2.0.0.tgz 0ms (cache hit)\n",
+        "npm http cache https://host/a/-/a-1.0.0.tgz 0ms (cache hit)\n",
+        "npm http fetch GET 200 https://host/b 10ms\n",
+    ]
     errors = io.StringIO()
     assert len(list(fetched(log, errors))) == 2
     assert errors.getvalue() == "npm error code E404\n"

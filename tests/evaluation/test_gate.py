@@ -53,6 +53,13 @@ def test_below_a_floor_is_refused() -> None:
     assert verdict.summary == "refuse: accuracy 0.9500 is below its floor 0.96"
 
 
+def test_a_refusal_says_what_was_remarked_of_the_answers() -> None:
+    remarked = summary(remarks=("16 of 16 answers are 'cat'",))
+    verdict = decide(GateSettings(floors={"accuracy": 0.96}), remarked, None)
+    assert verdict.summary == "refuse: accuracy 0.9500 is below its floor 0.96; 16 of 16 answers are 'cat'"
+    assert "answers" not in decide(GateSettings(floors={"accuracy": 0.9}), remarked, None).summary
+
+
 def test_an_undefined_metric_does_not_reach_its_floor() -> None:
     verdict = decide(GateSettings(floors={"macro_f1": 0.1}), summary(), None)
     assert verdict.summary == "refuse: macro_f1 undefined is below its floor 0.1"

@@ -177,8 +177,8 @@ def test_without_feedback_nothing_is_decided(store: PredictionStore, tmp_path: P
     store.close()
     done = run()
     assert done.exit_code == 0, done.output
-    assert "unknown: both need judged answers" in done.output
-    assert "undecided, look again later" in done.output
+    assert "gain in accuracy: unknown, as both versions need answers that people judged" in done.output
+    assert "-100" not in done.output
     found = json.loads(run("--json").stdout)
     assert (found["gain"]["mean"], found["slower_ms"], found["agreement"]) == (None, None, None)
 

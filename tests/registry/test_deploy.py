@@ -4,14 +4,20 @@ import json
 import shutil
 
 import pytest
+from click.testing import CliRunner
 
+from tests.evaluation.test_gate import summary
 from tests.registry.conftest import MODEL, NOW, Project
 from visionloop.artifact.bundle import Bundle
 from visionloop.artifact.deployment import Deployment, Lineup
+from visionloop.cli import main
 from visionloop.core.errors import RegistryError
+from visionloop.evaluation.gate import decide
+from visionloop.evaluation.settings import GateSettings
 from visionloop.registry.audit import champion_changes, champion_since
 from visionloop.registry.champions import rollback
 from visionloop.registry.deploy import deploy, withdraw
+from visionloop.registry.models import fetch_bundle, record_verdict
 
 TASK = "brightness"
 
@@ -80,6 +86,45 @@ def test_what_cannot_be_deployed(project: Project) -> None:
     with pytest.raises(RegistryError, match="version 2 is not the champion") as error:
         deploy(project.settings, project.root, MODEL, "2", role="champion")
     assert "visionloop promote" in error.value.action
+
+
+def test_without_a_champion_one_is_told_what_the_gate_found(project: Project) -> None:
+    """Where nothing was promoted, and how to look at the version all the same."""
+    project.versions(1)
+    verdict = decide(GateSettings(floors={"accuracy": 0.9}), summary(800), None)
+    record_verdict(project.settings, project.root, MODEL, "1", verdict)
+    asked = [
+        lambda: deploy(project.settings, project.root, MODEL, None, role="champion"),
+        lambda: fetch_bundle(project.settings, project.root, MODEL, "champion", project.root / "fetched"),
+    ]
+    for ask in asked:
+        with pytest.raises(RegistryError) as raised:
+            ask()
+        error = raised.value
+        assert error.what == (
+            "there is no champion; of version 1 the gate says: refuse: accuracy 0.8000 is below its floor 0.9"
+        )
+        assert error.expected == "a version with the alias @champion (versions 1)"
+        assert f"{MODEL}/1" in error.action
+        assert f"visionloop promote {MODEL} 1 --force" in error.action
+
+
+def test_predict_names_the_versions_of_a_task_without_a_champion(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("visionloop.commands.predict.registry", lambda: (project.settings, project.root))
+    image = project.root / "a.png"
+    image.touch()
+
+    def said(model: str) -> str:
+        result = CliRunner().invoke(main, ["predict", "--model", model, str(image)])
+        return " ".join(result.output.split())
+
+    assert "no model is registered yet" in said(TASK)
+    project.versions(1)
+    assert f"there is no champion of {TASK!r}: the gate promoted none" in said(TASK)
+    assert f"--model {MODEL}/1" in said(TASK)
+    assert "there is no model 'other'" in said("other")
 
 
 def test_bundles_that_served_long_ago_are_cleared_away(project: Project) -> None:

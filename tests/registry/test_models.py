@@ -119,9 +119,9 @@ def test_unknown_names_come_with_near_ones(project: Project, tmp_path: Path) -> 
         "  to do:    correct the name; `visionloop models` lists them"
     )
     with pytest.raises(RegistryError) as caught:
-        fetch_bundle(project.settings, project.root, MODEL, "champion", tmp_path)
+        fetch_bundle(project.settings, project.root, MODEL, "7", tmp_path)
     assert str(caught.value) == (
-        "model greys-brightness has no version 'champion'\n"
+        "model greys-brightness has no version '7'\n"
         f"  where:    registry sqlite:///{project.root}/mlruns/mlflow.db\n"
         "  expected: versions 1\n"
         "  to do:    correct the version; `visionloop models` lists them"

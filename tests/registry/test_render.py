@@ -4,6 +4,7 @@ import io
 import json
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from tests.evaluation.test_gate import summary
@@ -30,10 +31,22 @@ ROW = ModelRow(
 
 def test_the_table_shows_a_version_a_line() -> None:
     console = Console(file=io.StringIO(), width=140)
-    console.print(models_table([ROW, replace(ROW, value=None, aliases=(), decision=None)]))
+    console.print(models_table([ROW, replace(ROW, value=None, aliases=(), decision=None)], width=140))
     lines = [" ".join(line.split()) for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
     assert lines[1] == "digits-[x] 2 @champion accuracy 0.9877 digits abcdef01 2026-01-02 03:04 insufficient evidence"
     assert lines[2] == "digits-[x] 2 accuracy undefined digits abcdef01 2026-01-02 03:04 not judged"
+
+
+@pytest.mark.parametrize(("width", "left_out"), [(140, ""), (96, "registered"), (80, "registered, dataset")])
+def test_names_and_versions_are_whole_in_a_narrow_terminal(width: int, left_out: str) -> None:
+    console = Console(file=io.StringIO(), width=width)
+    row = replace(ROW, model="images-classification", decision="refuse")
+    console.print(models_table([row], width=width))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert [" ".join(line.split()[:5]) for line in lines[1:2]] == ["images-classification 2 @champion accuracy 0.9877"]
+    assert all(len(line) <= width for line in lines)
+    told = [f"left out: {left_out}; a wider terminal or --json shows all"] if left_out else []
+    assert lines[2:] == told
 
 
 def test_json_holds_every_field() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from visionloop.data.samples import Dataset
 from visionloop.task import task_names
 from visionloop.training.fit import TrainingInterrupted, fit
 from visionloop.training.module import learning_rate_factor
-from visionloop.training.settings import TrainingSettings
+from visionloop.training.settings import TrainingSettings, effective_batch_size
 from visionloop.training.trained import load_trained
 
 
@@ -149,6 +150,33 @@ def test_another_training_leaves_the_unfinished_one_until_it_has_a_checkpoint(
     stop_at(0)
     said = train(max_epochs=3)
     assert "interrupted after epoch 2: training.max_epochs was 4, is 3." in said
+
+
+def test_a_small_training_split_gets_smaller_batches_and_few_steps_are_told(
+    folder_dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    num_images = folder_dataset.info.split_counts["train"]
+    assert 16 < num_images < 64
+    plan = tiny_plan("classification", batch_size=64)
+    steps = 2 * (num_images // 8)
+    result = fit(plan, folder_dataset, tmp_path / "m", resume_dir=tmp_path / "r")
+    summary = json.loads((result.folder / "training.json").read_text())
+    assert (summary["batch_size"], summary["steps"]) == (8, steps)
+    said = capsys.readouterr().err
+    assert said.startswith(
+        f"{num_images} training images: batches of 8 (training.batch_size=64), {steps // 2} steps an epoch, "
+        f"{steps} in all\nwarning: {steps} optimizer steps in all are few to learn anything by: "
+    )
+    assert "training.max_epochs=" in said
+    assert "model.weights" in said
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "num_images", "expected"),
+    [(64, 1257, 64), (64, 1024, 64), (64, 600, 37), (64, 87, 8), (8, 205, 8), (4, 87, 4), (64, 5, 5)],
+)
+def test_batches_shrink_only_where_an_epoch_would_have_too_few(batch_size: int, num_images: int, expected: int) -> None:
+    assert effective_batch_size(TrainingSettings(batch_size=batch_size), num_images) == expected
 
 
 def test_epochs_count_from_one_and_say_how_long_it_will_take(

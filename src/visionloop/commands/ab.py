@@ -103,11 +103,14 @@ def _print(report: AbReport, *, looks: str) -> None:
         click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
     click.echo()
     gain = report.gain
-    told = f"{100 * gain.mean:+.1f} points" if math.isfinite(gain.mean) else "unknown: both need judged answers"
-    click.echo(
-        f"gain in accuracy: {told} ({level} {looks}: {100 * gain.lower:+.1f} to {100 * gain.upper:+.1f}): "
-        f"{_VERDICTS[report.verdict].format(version=report.second.version)}"
-    )
+    if math.isfinite(gain.mean):
+        click.echo(
+            f"gain in accuracy: {100 * gain.mean:+.1f} points "
+            f"({level} {looks}: {100 * gain.lower:+.1f} to {100 * gain.upper:+.1f}): "
+            f"{_VERDICTS[report.verdict].format(version=report.second.version)}"
+        )
+    else:
+        click.echo("gain in accuracy: unknown, as both versions need answers that people judged")
     if report.slower_ms is not None:
         slower = report.slower_ms
         click.echo(

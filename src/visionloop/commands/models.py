@@ -27,7 +27,8 @@ def models(as_json: bool) -> None:
 
         # A pipe has no width of its own; cells must not be cut there.
         console = Console()
-        Console(width=None if console.is_terminal else 160).print(models_table(rows))
+        width = console.width if console.is_terminal else 160
+        Console(width=width).print(models_table(rows, width=width))
 
 
 @click.command()

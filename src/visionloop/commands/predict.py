@@ -53,7 +53,8 @@ def predict(
             f"{failures} of {len(rows)} files are not images",
             where=next(name for name, summary in rows if summary.startswith("skipped")),
             expected="JPEG, PNG, WebP or BMP",
-            action="see the lines marked above; the others were predicted",
+            action="see the lines marked above"
+            + ("; the others were predicted" if failures < len(rows) else "; nothing was predicted"),
         )
 
 
@@ -121,17 +122,26 @@ def _registered(model: str | None) -> tuple[str, str]:
             name, alias = name.rsplit(separator, 1)
     settings, root = registry()
     rows = list_models(settings, root)
-    champions = {row.model for row in rows if "champion" in row.aliases}
-    matches = [row for row in sorted(champions) if not name or row == name or row.endswith(f"-{name}")]
+    fitting = [row for row in rows if not name or row.model == name or row.model.endswith(f"-{name}")]
+    champions = sorted({row.model for row in fitting if "champion" in row.aliases})
     if name in {row.model for row in rows}:
         return name, alias
-    if len(matches) == 1:
-        return matches[0], alias
-    raise RegistryError(
-        f"{'no model is named' if name else 'several champions, or none;'} {model or 'name one'}"
-        if not matches
-        else f"{len(matches)} champions fit",
-        where="option --model",
-        expected=", ".join(sorted(champions)) or "a bundle's folder, or a registered model",
-        action="name a model with --model, or run `make demo` first" if not champions else "name one with --model",
-    )
+    if len(champions) == 1:
+        return champions[0], alias
+    raise _no_single_champion(name, champions, [f"{row.model}/{row.version}" for row in fitting], bool(rows))
+
+
+def _no_single_champion(name: str, champions: list[str], versions: list[str], are_others: bool) -> RegistryError:
+    of_name = f" of {name!r}" if name else ""
+    what, expected = "no model is registered yet", "a bundle's folder, or a registered model"
+    action = "run `dvc repro`, or `make demo` for the digits, first"
+    if champions:
+        what, expected, action = f"{len(champions)} champions fit", ", ".join(champions), "name one with --model"
+    elif versions:
+        what, expected = f"there is no champion{of_name}: the gate promoted none", ", ".join(versions)
+        model = versions[0].rpartition("/")[0]
+        action = f"name a version, as in --model {versions[0]}; `visionloop promote {model}` says what the gate found"
+    elif are_others:
+        what, expected = f"there is no model {name!r}", "a registered model, as `visionloop models` lists them"
+        action = "name one with --model"
+    return RegistryError(what, where="option --model", expected=expected, action=action)

@@ -20,12 +20,19 @@ from visionloop.data.settings import CheckSettings
 _SHOWN = 20
 """Findings listed in one error."""
 
+_FEW = 10
+"""A class with fewer examples, in all splits together, is hardly learned."""
+
+_NAMED = 5
+"""Classes named in one finding."""
+
 _IMAGE_RULES = (
     "unreadable_image",
     "missing_image",
     "missing_annotation",
     "bad_annotation",
     "no_sound_object",
+    "conflicting_labels",
     "size_mismatch",
     "duplicate_id",
     "unknown_split",
@@ -263,7 +270,8 @@ def check_classes(
     ]
     for name, counts in sorted(class_counts.items()):
         findings += _class_coverage(name, counts, num_per_split)
-    return findings
+    few = {name: counts.total() for name, counts in sorted(class_counts.items()) if counts.total() < _FEW}
+    return [*findings, _few_examples(few, len(class_counts))] if few else findings
 
 
 def _class_coverage(name: str, counts: Counter[Split], num_per_split: Counter[Split]) -> list[Finding]:
@@ -293,6 +301,19 @@ def _class_coverage(name: str, counts: Counter[Split], num_per_split: Counter[Sp
     ]
 
 
+def _few_examples(few: dict[str, int], num_classes: int) -> Finding:
+    named = ", ".join(f"{name} {count}" for name, count in list(few.items())[:_NAMED])
+    more = ", ..." if len(few) > _NAMED else ""
+    return Finding(
+        rule="few_examples",
+        severity="warning",
+        file="the source",
+        found=f"{len(few)} of {num_classes} classes have fewer than {_FEW} examples: {named}{more}",
+        expected="dozens of examples of every class, better hundreds",
+        action="neither learned nor measured with any certainty; add labelled images",
+    )
+
+
 def _empty_class(name: str) -> Finding:
     return Finding(
         rule="empty_class",
@@ -308,48 +329,6 @@ def _stop(rule: str, found: str, expected: str) -> Finding:
     return Finding(
         rule=rule, severity="stop", file="the source", found=found, expected=expected, action="mend the source"
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """What the duplicate check needs to know of a sample.
-
-    Attributes:
-        file: Name in the source.
-        sha256: Of the image's bytes.
-        split: Its side.
-        label: Its class where there is exactly one, else empty.
-    """
-
-    file: str
-    sha256: str
-    split: Split
-    label: str
-
-
-def check_duplicates(identities: Sequence[Identity]) -> list[Finding]:
-    """Exact duplicates that lie in different splits (leakage) or have different labels."""
-    groups: dict[str, list[Identity]] = {}
-    for identity in identities:
-        groups.setdefault(identity.sha256, []).append(identity)
-    findings: list[Finding] = []
-    for group in groups.values():
-        if len(group) == 1:
-            continue
-        first, *others = sorted(group, key=lambda item: item.file)
-        for other in others:
-            if other.split != first.split:
-                found = f"the same bytes as {first.file}, which is in {first.split}; this one is in {other.split}"
-                findings.append(_duplicate("leak", other, found, "one split for equal images"))
-            if other.label != first.label:
-                found = f"the same bytes as {first.file}, but {other.label!r} instead of {first.label!r}"
-                findings.append(_duplicate("conflicting_labels", other, found, "one label for equal images"))
-    return findings
-
-
-def _duplicate(rule: str, item: Identity, found: str, expected: str) -> Finding:
-    action = "kept; scores on that split flatter" if rule == "leak" else "kept; decide which is right"
-    return Finding(rule=rule, severity="warning", file=item.file, found=found, expected=expected, action=action)
 
 
 def stop_if_needed(findings: Sequence[Finding], *, where: str) -> None:

@@ -15,6 +15,7 @@ from visionloop.core.errors import ConfigError, ImageError
 from visionloop.core.images import decode_image
 from visionloop.core.progress import track
 from visionloop.data import checks
+from visionloop.data.duplicates import Identity, check_labels, check_leaks
 from visionloop.data.findings import Finding, count_rules, sorted_findings, write_findings
 from visionloop.data.formats import Record, Source, open_source
 from visionloop.data.formats.source import suffix
@@ -191,7 +192,8 @@ def _prepare(
     (folder / "images").mkdir()
     ids = _Ids()
     entries, findings = _copy_images(settings.check, source, records, requirements, folder, ids)
-    findings += source.findings
+    entries, conflicts = _without_conflicts(entries, requirements, folder)
+    findings += conflicts + source.findings
     num_objects = sum(len(entry.objects) for entry in entries) + sum(f.rule in checks.OBJECT_RULES for f in findings)
     findings += checks.check_volume(findings, len(source), num_objects, settings.check)
     splits = assign_splits([_member(entry) for entry in entries], settings.split)
@@ -312,18 +314,36 @@ def _member(entry: _Entry) -> Member:
     return Member(group=entry.group, official=entry.official, classes=names)
 
 
+def _without_conflicts(
+    entries: list[_Entry], requirements: Requirements, folder: Path
+) -> tuple[list[_Entry], list[Finding]]:
+    """The entries without those whose bytes have several labels, which are removed from `folder` too."""
+    if not requirements.one_label:
+        return entries, []
+    conflicts = check_labels([_identity(entry, entry.official, requirements) for entry in entries])
+    kept = [entry for entry in entries if entry.sha256 not in conflicts]
+    for entry in entries:
+        if entry.sha256 in conflicts:
+            (folder / entry.path).unlink()
+    return kept, list(conflicts.values())
+
+
+def _identity(entry: _Entry, split: Split | None, requirements: Requirements) -> Identity:
+    label = entry.objects[0].name if requirements.one_label else ""
+    return Identity(file=entry.member, sha256=entry.sha256, split=split, label=label)
+
+
 def _check_whole(
     entries: Sequence[_Entry], splits: Sequence[Split], declared: Sequence[str], requirements: Requirements
 ) -> list[Finding]:
     class_counts: dict[str, Counter[Split]] = {}
-    identities: list[checks.Identity] = []
+    identities: list[Identity] = []
     for entry, split in zip(entries, splits, strict=True):
         for item in entry.objects:
             class_counts.setdefault(item.name, Counter())[split] += 1
-        label = entry.objects[0].name if requirements.one_label else ""
-        identities.append(checks.Identity(file=entry.member, sha256=entry.sha256, split=split, label=label))
+        identities.append(_identity(entry, split, requirements))
     findings = checks.check_classes(class_counts, Counter(splits), declared, requirements)
-    return findings + checks.check_duplicates(identities)
+    return findings + check_leaks(identities)
 
 
 def _write(

@@ -247,6 +247,7 @@ def _summarise(
         model_mb=predictor.bundle.size_bytes / 1e6,
         latency_ms=scored.latency_ms,
         runtime=settings.runtime.model_dump(mode="json"),
+        remarks=scored.evaluation.remarks,
     )
 
 

@@ -271,7 +271,8 @@ def _summary(
     if decision == "promote" and champion is not None:
         return f"promote: {value}, champion {_text(champion.metrics.get(name))}"
     words = "refuse" if decision == "refuse" else "insufficient evidence"
-    return f"{words}: " + "; ".join(check.explanation for check in checks if not check.passed)
+    reasons = [check.explanation for check in checks if not check.passed]
+    return f"{words}: " + "; ".join([*reasons, *challenger.remarks])
 
 
 def _gain_text(gain: Interval, margin: float, passed: bool) -> str:

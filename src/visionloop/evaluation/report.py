@@ -31,6 +31,7 @@ def evaluation_report(summary: EvaluationSummary, figures: Sequence[Figure], man
             subtitle=(
                 f"{summary.num_images:,} images of the {summary.split} split, "
                 "read from their original files by the model that is served"
+                + "".join(f"; {remark}" for remark in summary.remarks)
             ),
             facts=_facts(summary),
             sections=[_classes(summary), _figures(figures), _metrics(summary), _measured_on(summary, manifest)],

@@ -43,6 +43,7 @@ class EvaluationSummary:
         model_mb: Size of the graph in megabytes (10**6 bytes).
         latency_ms: Milliseconds per image from file bytes to prediction, median over batches.
         runtime: The engine, device, threads and batch size the numbers were measured with.
+        remarks: See `visionloop.task.Evaluation`.
     """
 
     task: str
@@ -60,6 +61,7 @@ class EvaluationSummary:
     model_mb: float
     latency_ms: float
     runtime: dict[str, Any] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     @property
     def num_images(self) -> int:
@@ -145,7 +147,10 @@ class EvaluationSummary:
 def _fields(record: Mapping[str, Any]) -> dict[str, Any]:
     metrics = dict(record["metrics"]) | dict.fromkeys(record["not_finite"], math.nan)
     names = set(EvaluationSummary.__slots__) - {*_ARRAYS}
-    return {name: record[name] for name in names} | {"metrics": metrics, "classes": tuple(record["classes"])}
+    fields = {name: record[name] for name in names - {"remarks"}}
+    # Evaluations registered before there were remarks have none.
+    remarks = tuple(record.get("remarks", ()))
+    return fields | {"metrics": metrics, "classes": tuple(record["classes"]), "remarks": remarks}
 
 
 def jsonable(value: Any) -> Any:

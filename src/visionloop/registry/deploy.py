@@ -111,13 +111,6 @@ def deploy(
     with registry_errors(connection.where):
         aliases = aliases_of(connection, model)
         wanted = version or (CHAMPION if role == "champion" else CHALLENGER)
-        if wanted in (CHAMPION, CHALLENGER) and wanted not in aliases:
-            raise RegistryError(
-                f"there is no {wanted}",
-                where=f"model {model}",
-                expected=f"a version with the alias @{wanted}",
-                action=f"name a version: visionloop deploy {model} VERSION",
-            )
         item = resolve(connection, model, wanted)
         if role == "champion" and str(item.version) != aliases.get(CHAMPION):
             raise RegistryError(

@@ -79,10 +79,31 @@ def resolve(connection: Connection, model: str, alias_or_version: str) -> Any:
     """MLflow's record of the version that an alias (with or without @) or a number names.
 
     Raises:
-        RegistryError: there is no such model or version.
+        RegistryError: there is no such model or version, or none has the alias; then it is said what the gate found.
     """
-    version = aliases_of(connection, model).get(alias_or_version.removeprefix("@"), alias_or_version)
-    return known_version(connection, model, version)
+    wanted, aliases = alias_or_version.removeprefix("@"), aliases_of(connection, model)
+    if wanted in (CHAMPION, CHALLENGER) and wanted not in aliases:
+        raise _without_alias(connection, model, wanted)
+    return known_version(connection, model, aliases.get(wanted, alias_or_version))
+
+
+def _without_alias(connection: Connection, model: str, alias: str) -> RegistryError:
+    newest = max(versions_of(connection, model), key=lambda item: int(item.version), default=None)
+    found, action = "", "name a version, or train another (edit conf/, `dvc repro`): it will be the challenger"
+    if alias == CHAMPION and newest is not None:
+        verdict = verdict_in(newest.tags)
+        said = f"the gate says: {verdict.summary}" if verdict else "the gate has not judged it"
+        found = f"; of version {newest.version} {said}"
+        action = (
+            f"train a better model, or try this one as {model}/{newest.version}; `visionloop promote {model} "
+            f"{newest.version} --force` makes it the champion against the gate, and the audit says so"
+        )
+    return RegistryError(
+        f"there is no {alias}{found}",
+        where=f"model {model}",
+        expected=f"a version with the alias @{alias} ({versions_text(connection, model)})",
+        action=action,
+    )
 
 
 def versions_text(connection: Connection, model: str) -> str:

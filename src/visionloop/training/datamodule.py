@@ -103,11 +103,13 @@ def view_seed(seed: int, epoch: int, index: int) -> int:
 
 
 class EpochBatches(Sampler[list[int]]):
-    """Batches in an order given by (seed, epoch) alone; the last, incomplete one is left out."""
+    """Batches in an order given by (seed, epoch) alone; the last, incomplete one is left out.
+
+    `batch_size` is at most `num_samples`, or there would be no step at all.
+    """
 
     def __init__(self, num_samples: int, batch_size: int, seed: int) -> None:
-        # Fewer samples than a batch would leave no step at all.
-        self.batch_size = min(batch_size, num_samples)
+        self.batch_size = batch_size
         self.epoch = 0
         self._num_samples, self._seed = num_samples, seed
 

@@ -6,6 +6,7 @@ import logging
 import shutil
 import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,13 @@ from visionloop.training.datamodule import DataModule, InputSet
 from visionloop.training.module import VAL_PREFIX, TrainingModule
 from visionloop.training.plan import TrainingPlan
 from visionloop.training.resume import ForgetOthers, Unfinished, epoch_of, load_checkpoint
-from visionloop.training.settings import ResolvedHardware, TrainingSettings, resolve_hardware
+from visionloop.training.settings import (
+    ResolvedHardware,
+    TrainingSettings,
+    effective_batch_size,
+    few_steps_warning,
+    resolve_hardware,
+)
 from visionloop.training.trained import SUMMARY, WEIGHTS
 
 HISTORY = "history.csv"
@@ -90,9 +97,11 @@ def fit(
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     if unfinished.note:
         console.print(unfinished.note, markup=False)
-    if unfinished.checkpoint is None:
-        learner.begin(data.train.inputs)
     steps = len(data.batches) * plan.training.max_epochs
+    if unfinished.checkpoint is None:
+        for line in _steps_lines(plan, data, steps):
+            console.print(line, markup=False)
+        learner.begin(data.train.inputs)
     module = TrainingModule(
         plan.training, plan.task, learner, dataset.classes, (data.val.samples, data.val.placements), steps
     )
@@ -122,6 +131,8 @@ def fit(
         "value": metric,
         "best_epoch": best_epoch,
         "epochs": trainer.current_epoch,
+        "batch_size": data.batches.batch_size,
+        "steps": trainer.global_step,
         "hardware": hardware.model_dump(mode="json"),
     }
     with files.new_folder(out_dir) as folder:
@@ -148,7 +159,22 @@ def _data(plan: TrainingPlan, dataset: Dataset, learner: Learner, hardware: Reso
     settings = plan.training
     train = InputSet(dataset, "train", learner, plan.recipe, seed=settings.seed, cache_mb=settings.cache_mb)
     val = InputSet(dataset, "val", learner, plan.recipe, seed=None, cache_mb=settings.cache_mb)
-    return DataModule(train, val, learner, batch_size=settings.batch_size, workers=hardware.workers, seed=settings.seed)
+    batch_size = effective_batch_size(settings, len(train))
+    return DataModule(train, val, learner, batch_size=batch_size, workers=hardware.workers, seed=settings.seed)
+
+
+def _steps_lines(plan: TrainingPlan, data: DataModule, num_steps: int) -> Iterator[str]:
+    """How the training images make steps, where that is not as the settings say or not enough."""
+    settings, batch_size = plan.training, data.batches.batch_size
+    pretrained = any(value for name, value in plan.model if name.startswith("weights"))
+    warning = "" if pretrained else few_steps_warning(num_steps, settings)
+    if batch_size < settings.batch_size or warning:
+        yield (
+            f"{len(data.train):,} training images: batches of {batch_size} "
+            f"(training.batch_size={settings.batch_size}), {len(data.batches)} steps an epoch, {num_steps:,} in all"
+        )
+    if warning:
+        yield f"warning: {warning}"
 
 
 def _trainer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +21,8 @@ class TrainingSettings(Settings):
     max_epochs: int = Field(default=20, ge=1, le=10_000)
     """Passes over the training split."""
     batch_size: int = Field(default=64, ge=1, le=65_536)
-    """Images per optimizer step."""
+    """Most images per optimizer step. A training split of fewer than 16 such batches is learned from in smaller ones,
+    down to 8 images, so that an epoch has enough steps; `training.json` has the number taken."""
     optimizer: Literal["adamw", "sgd", "muon"] = "adamw"
     """`sgd` is with Nesterov momentum; `muon` trains convolutions before a norm by Muon, and all else by SGD."""
     learning_rate: float = Field(default=1e-3, gt=0, le=100)
@@ -59,6 +61,35 @@ class TrainingSettings(Settings):
     """Inputs are kept decoded in memory when they fit into this many megabytes."""
     seed: int = Field(default=7, ge=0, lt=2**31)
     """Seed of weights, order and augmentation."""
+
+
+_SMALL_BATCH = 8
+"""A small training split's batches are not made smaller than this: batch norms need a few images."""
+_EPOCH_STEPS = 16
+"""Steps an epoch should have where batches can be made small enough."""
+_FEW_STEPS = 200
+"""Steps in all with which even easy classes were hardly learned from scratch."""
+
+
+def effective_batch_size(settings: TrainingSettings, num_images: int) -> int:
+    """Images per optimizer step for a training split of `num_images`: `settings.batch_size`, or less for a small one.
+
+    Examples:
+        >>> [effective_batch_size(TrainingSettings(batch_size=64), count) for count in (1200, 600, 87, 5)]
+        [64, 37, 8, 5]
+    """
+    return min(settings.batch_size, max(_SMALL_BATCH, num_images // _EPOCH_STEPS), num_images)
+
+
+def few_steps_warning(num_steps: int, settings: TrainingSettings) -> str:
+    """What to say before a training from scratch of so few optimizer steps; empty where they are enough."""
+    if num_steps >= _FEW_STEPS:
+        return ""
+    epochs = math.ceil(settings.max_epochs * _FEW_STEPS / num_steps)
+    return (
+        f"{num_steps} optimizer steps in all are few to learn anything by: set training.max_epochs={epochs} or more, "
+        "add images, or begin with pretrained weights (model.weights)"
+    )
 
 
 class ResolvedHardware(Settings):

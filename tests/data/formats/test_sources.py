@@ -78,7 +78,7 @@ def test_files_that_are_no_part_of_the_layout_are_counted(tmp_path: Path, suffix
 
 
 def test_the_summary_names_the_gravest_findings(tmp_path: Path) -> None:
-    source = make_folder_source(tmp_path / "source")
+    source = make_folder_source(tmp_path / "source", per_class=16)
     for number in range(4):
         (source / f"red/{number}.png").write_bytes(b"")
     line, *lines = run(tmp_path, "folder").summary().splitlines()
@@ -123,7 +123,36 @@ def test_folders_beside_the_splits_are_kept_out_by_name(tmp_path: Path) -> None:
 def test_the_same_bytes_under_two_labels_are_named(tmp_path: Path) -> None:
     source = make_folder_source(tmp_path / "source")
     shutil.copy(source / "blue/1.png", source / "red/1.png")
-    assert rules(run(tmp_path, "folder")) == [("conflicting_labels", "warning")]
+    result = run(tmp_path, "folder")
+    (found,) = result.findings
+    assert (found.rule, found.severity) == ("conflicting_labels", "error")
+    assert found.found == "the same bytes have different labels: 'blue' (blue/1.png), 'red' (red/1.png)"
+    kept = {sample.source_record for sample in result.dataset.iter_samples()}
+    assert len(kept) == 34
+    assert not kept & {"blue/1.png", "red/1.png"}
+    assert len(list((result.dataset.root / "images").iterdir())) == 34
+
+
+def test_a_folder_copied_under_another_name_stops(tmp_path: Path) -> None:
+    source = make_folder_source(tmp_path / "source")
+    shutil.copytree(source / "blue", source / "navy")
+    with pytest.raises(DataError, match=r"12 of 48 images \(25\.0%\) cannot be used"):
+        run(tmp_path, "folder")
+
+
+def test_images_without_class_folders_are_told_in_a_line(tmp_path: Path) -> None:
+    source = make_folder_source(tmp_path / "source")
+    for number, image in enumerate(sorted(source.glob("*/*.png"))):
+        image.rename(source / f"{number:02d}.png")
+    with pytest.raises(DataError, match="none of the 36 images lies in a folder that names its class") as error:
+        run(tmp_path, "folder")
+    assert error.value.action == "put the images into one folder for each class"
+
+
+def test_classes_of_a_few_examples_are_told(tmp_path: Path) -> None:
+    make_folder_source(tmp_path / "source", per_class=3)
+    found = next(item for item in run(tmp_path, "folder").findings if item.rule == "few_examples")
+    assert found.found == "3 of 3 classes have fewer than 10 examples: blue 3, green 3, red 3"
 
 
 def test_boxes_made_for_another_size_are_not_trusted(tmp_path: Path) -> None:

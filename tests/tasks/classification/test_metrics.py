@@ -43,6 +43,16 @@ def test_metrics_equal_scikit_learn() -> None:
     assert confusion_counts(evaluation.tables["confusion"], CLASSES).sum() == 300
 
 
+def test_a_model_that_always_says_the_same_is_remarked_on() -> None:
+    always_a = np.tile([0.6, 0.3, 0.1], (16, 1))
+    (remark,) = score([0] * 5 + [1] * 3 + [2] * 8, always_a).evaluate().remarks
+    assert remark == "16 of 16 answers are 'a': it does not tell the classes apart"
+    # One that is right is not, however common a class is.
+    mostly_a = np.vstack([always_a, [[0.1, 0.8, 0.1]]])
+    assert score([0] * 16 + [1], mostly_a).evaluate().remarks == ()
+    assert score([0] * 16, always_a).evaluate().remarks == ()
+
+
 def test_undefined_values_are_none() -> None:
     evaluation = score([0, 0], np.array([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0]])).evaluate()
     rows = {row["class"]: row for row in evaluation.per_class}

@@ -35,6 +35,8 @@ class FolderSource(Source):
             )
         self._root = _find_root(images)
         self._has_splits = "train" in _tops(images, self._root)
+        if not any(self._inside(name) for name in images):
+            raise _no_class_folders(images, members.where)
         self._images = images
         self.class_names = tuple(sorted(self._classes(members.folders)))
         others = [name for name in members.names if suffix(name) not in SUFFIXES]
@@ -72,6 +74,15 @@ class FolderSource(Source):
             if len(parts) == depth + 1 and (depth == 0 or parts[0].lower() in SPLIT_NAMES):
                 names.add(parts[depth])
         return names
+
+
+def _no_class_folders(images: list[str], where: str) -> DataError:
+    return DataError(
+        f"none of the {len(images):,} images lies in a folder that names its class, as {images[0]!r} does not",
+        where=where,
+        expected="<class>/<image>, or <split>/<class>/<image>",
+        action="put the images into one folder for each class",
+    )
 
 
 def _outside(name: str, rule: str, expected: str) -> Finding:

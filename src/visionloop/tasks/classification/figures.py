@@ -25,7 +25,7 @@ def all_figures(evaluation: Evaluation, examples: Sequence[Example], classes: Se
     ]
     mistakes = [item for item in examples if _is_mistake(item)]
     if mistakes:
-        caption = "Mistakes with the least probability for the true class. Under each: truth, then what was said."
+        caption = "Mistakes with the least probability for the true class. Above each: truth, then what was said."
         figures.append(_figure("mistakes", "Worst mistakes", caption, lambda: _mistakes(mistakes, classes)))
     return figures
 

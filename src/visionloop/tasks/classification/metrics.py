@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from visionloop.data.samples import Sample
 
 _BINS = 10
+_NEARLY_ALWAYS = 0.9
 
 
 class ClassificationScorer(Scorer):
@@ -59,7 +60,18 @@ class ClassificationScorer(Scorer):
             per_class=rows,
             tables={"confusion": pairs, "reliability": bins},
             per_image={"accuracy": correct, "log_loss": log_losses},
+            remarks=self._remarks(truth, predicted),
         )
+
+    def _remarks(self, truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64]) -> tuple[str, ...]:
+        """Whether images of other classes are nearly always given the commonest answer: nothing was learned then."""
+        common = int(np.bincount(predicted).argmax())
+        others = predicted[truth != common]
+        if not len(others) or (others == common).mean() < _NEARLY_ALWAYS:
+            return ()
+        count = int((predicted == common).sum())
+        said = f"{count} of {len(predicted)} answers are {self._classes[common]!r}"
+        return (f"{said}: it does not tell the classes apart",)
 
     def _per_class(self, truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
         labels = list(range(len(self._classes)))
