@@ -4,15 +4,15 @@ import { numbers } from '../../lib/numbers';
 import type { Range } from './watch';
 
 const TICKS: Readonly<Record<Range, Intl.DateTimeFormatOptions>> = {
-  hour: { hour: '2-digit', minute: '2-digit' },
-  day: { hour: '2-digit', minute: '2-digit' },
+  hour: { hour: 'numeric', minute: '2-digit' },
+  day: { hour: 'numeric', minute: '2-digit' },
   week: { weekday: 'short', day: 'numeric' },
   month: { month: 'short', day: 'numeric' },
 };
 
 /** Numbers and times as the visitor's language writes them. */
 export function formats(language: string) {
-  const moment = new Intl.DateTimeFormat(language, { weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' });
+  const moment = new Intl.DateTimeFormat(language, { weekday: 'short', day: 'numeric', month: 'short', hour: 'numeric', minute: '2-digit' });
   const clock = new Intl.DateTimeFormat(language, { timeStyle: 'medium' });
   const { evenPercent, percent, number, signed, ...others } = numbers(language);
   return {
