@@ -69,12 +69,13 @@ def test_a_tile_enlarges_a_small_image_with_its_outlines() -> None:
         assert image.getpixel((10 * 16, 5 * 16)) == (128, 128, 128)
 
 
-def test_a_dashed_outline_has_gaps_of_a_darker_line() -> None:
-    outline = Outline(box_xyxy=(10, 10, 90, 90), color="#ffffff", dashed=True)
-    tile = make_tile(np.full((100, 100, 3), 128, np.uint8), "a", outlines=[outline])
+def test_a_dashed_outline_leaves_in_its_gaps_what_lies_below() -> None:
+    found = Outline(box_xyxy=(10, 10, 90, 90), color="#ff0000")
+    truth = Outline(box_xyxy=(10, 10, 90, 90), color="#ffffff", dashed=True)
+    tile = make_tile(np.full((100, 100, 3), 128, np.uint8), "a", outlines=[found, truth])
     with Image.open(io.BytesIO(tile.png_bytes)) as image:
         edge = {image.getpixel((x, 32)) for x in range(50, 270)}
-    assert edge == {(255, 255, 255), (11, 15, 25)}
+    assert edge == {(255, 255, 255), (255, 0, 0)}
 
 
 def test_a_sheet_has_as_many_rows_as_its_tiles_need() -> None:

@@ -85,21 +85,20 @@ def tile_sheet(tiles: Sequence[Tile], *, columns: int = 6) -> bytes:
 def _draw(draw: ImageDraw.ImageDraw, box: Sequence[float], outline: Outline) -> None:
     x1, y1, x2, y2 = box
     corners = [(x1, y1), (x2, y1), (x2, y2), (x1, y2), (x1, y1)]
+    # Between dashes one sees what lies below: another outline, where both are of the same thing.
+    lines = [piece for ends in pairwise(corners) for piece in _dashes(*ends)] if outline.dashed else [corners]
     # A dark line below is seen on any picture.
-    draw.line(corners, _HALO, 5)
-    for start, end in pairwise(corners):
-        for piece in _dashes(start, end) if outline.dashed else [(start, end)]:
-            draw.line(piece, outline.color, 3)
+    for color, width in ((_HALO, 5), (outline.color, 3)):
+        for line in lines:
+            draw.line(line, color, width)
 
 
-def _dashes(
-    start: tuple[float, float], end: tuple[float, float]
-) -> Iterator[tuple[tuple[float, float], tuple[float, float]]]:
+def _dashes(start: tuple[float, float], end: tuple[float, float]) -> Iterator[list[tuple[float, float]]]:
     (x1, y1), (x2, y2) = start, end
     length = max(1e-9, abs(x2 - x1) + abs(y2 - y1))
     for begin in range(0, round(length), 2 * _DASH):
         from_, to = begin / length, min(1.0, (begin + _DASH) / length)
-        yield (x1 + (x2 - x1) * from_, y1 + (y2 - y1) * from_), (x1 + (x2 - x1) * to, y1 + (y2 - y1) * to)
+        yield [(x1 + (x2 - x1) * share, y1 + (y2 - y1) * share) for share in (from_, to)]
 
 
 def _png(picture: Image.Image) -> bytes:

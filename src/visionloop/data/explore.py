@@ -222,7 +222,7 @@ def _class_bars(dataset: Dataset) -> Figure:
         left += values
     axes.invert_yaxis()
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(loc="outside upper right", ncols=len(SPLITS))
+    figure.legend(loc="outside upper left", ncols=len(SPLITS))
     return figure
 
 
