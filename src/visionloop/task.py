@@ -22,6 +22,7 @@ from PIL import Image
 from visionloop.core.errors import ConfigError, near_matches
 from visionloop.core.images import ImageArray, Placement, Recipe
 from visionloop.core.settings import Settings
+from visionloop.core.tiles import Tile
 from visionloop.data.requirements import Requirements
 
 if TYPE_CHECKING:
@@ -121,12 +122,16 @@ class Scorer(ABC):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """A picture for a report: file stem, title that says what is seen, caption, PNG bytes."""
+    """A picture for a report: file stem, title that says what is seen, caption, PNG bytes.
+
+    Of a gallery, `tiles` holds its pictures one by one, for where they can be laid out as there is room.
+    """
 
     name: str
     title: str
     caption: str
     png: bytes
+    tiles: Sequence[Tile] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,16 @@ async function open(page: Page) {
   await expect(page.getByRole('heading', { name: 'Drop pictures here' })).toBeVisible();
 }
 
+/** The models say that they have learned digits: their samples are for such ones only. */
+async function knowDigits(page: Page) {
+  await page.route('**/v1/models', async (route) => {
+    const response = await route.fetch();
+    const { models } = (await response.json()) as { models: object[] };
+    const classes = Array.from({ length: 10 }, (_, digit) => String(digit));
+    await route.fulfill({ response, json: { models: models.map((model) => ({ ...model, classes })) } });
+  });
+}
+
 async function answered(page: Page) {
   await expect(page.getByRole('heading', { name: 'Classification' })).toBeVisible();
   await expect(page.getByRole('heading', { name: 'Detection' })).toBeVisible();
@@ -229,11 +239,18 @@ test('a photo is taken with the camera', async ({ page }) => {
 });
 
 test('a sample is there for those who have no picture', async ({ page }) => {
+  await knowDigits(page);
   await open(page);
   await page.getByRole('button', { name: 'A scene of digits 1' }).click();
   await answered(page);
   // The sample's button is gone; the focus is not.
   await expect(page.getByRole('button', { name: 'scene-1.jpg, done' })).toBeFocused();
+});
+
+test('nobody is offered a sample that no model has learned', async ({ page }) => {
+  await open(page);
+  await expect(page.getByRole('button', { name: 'Choose files' })).toBeVisible();
+  await expect(page.getByRole('button', { name: /digit/ })).toHaveCount(0);
 });
 
 test('the answer is saved as picture, JSON and CSV', async ({ page }) => {
@@ -314,6 +331,7 @@ test('everything is in German too, and the choice is kept', async ({ page }) => 
 });
 
 test('it is all done with the keyboard', async ({ page }) => {
+  await knowDigits(page);
   await open(page);
   const sample = page.getByRole('button', { name: 'A scene of digits 2' });
   for (let presses = 0; presses < 30 && !(await sample.evaluate((e) => e === document.activeElement)); presses += 1) {

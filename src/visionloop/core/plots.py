@@ -54,6 +54,9 @@ _STYLE: dict[str, object] = {
     "ytick.color": INK,
     "xtick.major.size": 0,
     "ytick.major.size": 0,
+    # Labels of both axes must not touch where these meet.
+    "xtick.major.pad": 6,
+    "ytick.major.pad": 6,
     "legend.frameon": False,
     "lines.linewidth": 2,
     "figure.facecolor": "white",

@@ -20,12 +20,22 @@ from importlib import resources
 from typing import TYPE_CHECKING, Literal
 
 from visionloop import __version__
+from visionloop.core.tiles import Tile
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
 _WIDE = 1.9
 """Pictures whose width is more than this times their height get the page's whole width."""
+
+_HALF = 1000
+"""Pixels of width that are still legible on half a page."""
+
+_FACTS = 7
+"""Facts in a row, at most."""
+
+Layout = Literal["half", "wide", "beside"]
+"""Of a figure: beside another one, over the whole width, or alone and beside its own caption."""
 
 _NUMBER = re.compile(r"[-+]?[\d,. ]*\d\s?(%|ms|s|px|MB|kB|GB)?|")
 
@@ -55,17 +65,19 @@ class Picture:
         caption: One or two sentences: what is seen and what it means.
         alt: For those who cannot see it.
         chart: Whether it is drawn on white and may be shown with inverted lightness on a dark page.
+        tiles: Of a gallery: shown in place of the PNG, as many beside each other as can be read.
     """
 
     png_bytes: bytes
     caption: str
     alt: str
     chart: bool = False
+    tiles: Sequence[Tile] = ()
 
     @property
     def source(self) -> str:
         """The picture as a data URL."""
-        return "data:image/png;base64," + base64.b64encode(self.png_bytes).decode()
+        return data_url(self.png_bytes)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -76,7 +88,7 @@ class Picture:
     def wide(self) -> bool:
         """Whether it is shown over the page's whole width."""
         width, height = self.size
-        return width > _WIDE * max(1, height)
+        return bool(self.tiles) or width > min(_HALF, _WIDE * max(1, height))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +96,7 @@ class Table:
     """Rows under columns; a column whose cells all look like numbers is aligned right.
 
     Attributes:
-        columns: Headings.
+        columns: Headings; all empty for pairs of a name and a value.
         rows: One value a column; anything with a `str`, or a `Tag`.
         caption: Below the table; empty for none.
     """
@@ -119,17 +131,21 @@ class Section:
     figures: Sequence[Picture] = ()
 
     @property
-    def laid_out(self) -> list[tuple[Picture, bool]]:
-        """The figures, and whether each gets a row of its own: the wide ones, and those without a neighbour."""
-        wide = [figure.wide for figure in self.figures]
-        waiting: int | None = None
-        for position, alone in enumerate(wide):
-            if waiting is not None:
-                wide[waiting] = alone
-            waiting = position if waiting is None and not alone else None
-        if waiting is not None:
-            wide[waiting] = True
-        return list(zip(self.figures, wide, strict=True))
+    def laid_out(self) -> list[tuple[Picture, Layout]]:
+        """The figures, and how each is shown: no narrow one without a neighbour is larger than those that have one."""
+        layouts: list[Layout] = []
+        is_waiting = False
+        for figure in self.figures:
+            if figure.wide:
+                layouts.append("wide")
+                is_waiting = False
+            elif is_waiting:
+                layouts[-1:] = ["half", "half"]
+                is_waiting = False
+            else:
+                layouts.append("beside")
+                is_waiting = True
+        return list(zip(self.figures, layouts, strict=True))
 
     @property
     def anchor(self) -> str:
@@ -156,6 +172,17 @@ class Report:
     sections: Sequence[Section]
     kind: str = "Report"
 
+    @property
+    def columns(self) -> int:
+        """Facts in a row, so that the rows are as equal as can be."""
+        rows = max(1, -(-len(self.facts) // _FACTS))
+        return max(1, -(-len(self.facts) // rows))
+
+
+def data_url(png_bytes: bytes) -> str:
+    """A PNG as the address of itself."""
+    return "data:image/png;base64," + base64.b64encode(png_bytes).decode()
+
 
 def render_report(report: Report) -> str:
     """The page as HTML; the same report gives the same text. All text is escaped."""
@@ -168,4 +195,5 @@ def _template() -> Template:
 
     source = resources.files("visionloop.core").joinpath("templates/report.html.j2").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["data_url"] = data_url
     return environment.from_string(source)

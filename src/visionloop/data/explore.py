@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from visionloop.core import files
 from visionloop.core.plots import PALETTE, class_color, figure_png, figure_style, sequential_colormap
 from visionloop.core.report import Picture, Report, Section, Table, render_report
+from visionloop.core.tiles import Outline, Tile, make_tile, tile_sheet
 from visionloop.data.prepare import FINDINGS
 from visionloop.data.samples import SPLITS, Dataset, Sample
 
@@ -26,6 +26,8 @@ _GALLERY = 24
 _SHOWN_FINDINGS = 50
 _NAMED_CLASSES = 40
 _NAME_LENGTH = 18
+_SIZE = (5.0, 3.8)
+"""Inches of a chart on half a page; all alike."""
 
 
 def explore(dataset: Dataset, out_dir: Path) -> Path:
@@ -108,20 +110,23 @@ def _findings(path: Path) -> list[dict[str, str]]:
 def _pictures(dataset: Dataset, samples: Sequence[Sample], light: npt.NDArray[np.float64]) -> dict[str, Picture]:
     boxes = _boxes(samples)
     makers: dict[str, tuple[Callable[[], Figure], str]] = {
-        "gallery": (lambda: _gallery(dataset, samples), "Images from every class, with what the annotators said."),
         "classes": (lambda: _class_bars(dataset), "How often each class occurs, by split."),
-        "sizes": (lambda: _sizes(samples), "Width and height of the images; larger dots are more images of that size."),
         "light": (lambda: _light_histograms(light), f"Grey levels of {len(light):,} images spread over the dataset."),
     }
+    if len(_distinct_sizes(samples)) > 1:
+        caption = "Width and height of the images; larger dots are more images of that size."
+        makers["sizes"] = (lambda: _sizes(samples), caption)
     if len(boxes):
         makers["objects"] = (lambda: _objects_per_image(samples), "How many objects an image holds.")
         makers["box_sizes"] = (lambda: _box_sizes(samples, dataset.classes), "Box sides as a share of the image's.")
         makers["box_centres"] = (lambda: _box_centres(boxes), "Where the boxes' centres lie in the image.")
-    pictures = {}
+    tiles = _gallery(dataset, samples)
+    caption = "Images from every class, with what the annotators said below each."
+    pictures = {"gallery": Picture(png_bytes=tile_sheet(tiles, columns=8), caption=caption, alt=caption, tiles=tiles)}
     for name, (make, caption) in makers.items():
         with figure_style():
             png = figure_png(make())
-        pictures[name] = Picture(png_bytes=png, caption=caption, alt=caption, chart=name != "gallery")
+        pictures[name] = Picture(png_bytes=png, caption=caption, alt=caption, chart=True)
     return pictures
 
 
@@ -141,6 +146,8 @@ def _report(
     ]
     more = len(findings) - len(shown)
     boxes = [pictures[name] for name in ("objects", "box_sizes", "box_centres") if name in pictures]
+    sizes = _distinct_sizes(samples)
+    width, height = sizes[0]
     sections = [
         Section(title="A look", figures=[pictures["gallery"]]),
         Section(
@@ -149,7 +156,11 @@ def _report(
             tables=[Table(columns=["class", *present, "all"], rows=rows, caption="Objects by class and split.")],
             figures=[pictures["classes"]],
         ),
-        Section(title="Images", figures=[pictures["sizes"], pictures["light"]]),
+        Section(
+            title="Images",
+            text=f"All have {width} x {height} pixels." if len(sizes) == 1 else f"They have {len(sizes):,} sizes.",
+            figures=[pictures[name] for name in ("sizes", "light") if name in pictures],
+        ),
     ]
     if boxes:
         sections.append(Section(title="Boxes", figures=boxes))
@@ -188,8 +199,13 @@ def _report(
     )
 
 
-def _axes(width: float, height: float, **texts: Any) -> tuple[Figure, Any]:
-    figure = Figure(figsize=(width, height), layout="constrained")
+def _distinct_sizes(samples: Sequence[Sample]) -> list[tuple[int, int]]:
+    """Width and height of the images, each once."""
+    return sorted({(sample.width, sample.height) for sample in samples})
+
+
+def _axes(size: tuple[float, float], **texts: Any) -> tuple[Figure, Any]:
+    figure = Figure(figsize=size, layout="constrained")
     axes: Any = figure.subplots()
     axes.set(**texts)
     return figure, axes
@@ -198,49 +214,50 @@ def _axes(width: float, height: float, **texts: Any) -> tuple[Figure, Any]:
 def _class_bars(dataset: Dataset) -> Figure:
     counts = dataset.info.class_counts
     names = sorted(counts, key=lambda name: -sum(counts[name].values()))[:_NAMED_CLASSES]
-    figure, axes = _axes(8, 1.6 + 0.27 * len(names), xlabel="objects")
+    figure, axes = _axes((8, 1.6 + 0.27 * len(names)), xlabel="objects")
     left = np.zeros(len(names))
     for index, split in enumerate(SPLITS):
         values = np.array([counts[name].get(split, 0) for name in names])
         axes.barh(names, values, left=left, color=PALETTE[index], label=split)
         left += values
     axes.invert_yaxis()
-    figure.legend(loc="outside upper right", ncols=len(SPLITS))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(loc="outside upper left", ncols=len(SPLITS))
     return figure
 
 
 def _sizes(samples: Sequence[Sample]) -> Figure:
     sizes, counts = np.unique([(sample.width, sample.height) for sample in samples], axis=0, return_counts=True)
-    figure, axes = _axes(5, 3.8, xlabel="width (px)", ylabel="height (px)", title="Image sizes")
+    figure, axes = _axes(_SIZE, xlabel="width (px)", ylabel="height (px)", title="Image sizes")
     area = 20 + 300 * counts / counts.max()
     axes.scatter(sizes[:, 0], sizes[:, 1], s=area, alpha=0.55, color=PALETTE[0], edgecolor="white")
-    if len(sizes) == 1:
-        width, height = sizes[0]
-        axes.annotate(
-            f"all {width} x {height}", (width, height), xytext=(0, 16), textcoords="offset points", ha="center"
-        )
+    axes.margins(0.12)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     return figure
 
 
 def _light_histograms(light: npt.NDArray[np.float64]) -> Figure:
-    figure, axes = _axes(5, 3.8, xlabel="grey level (0 black, 1 white)", ylabel="images", title="Brightness, contrast")
+    figure, axes = _axes(_SIZE, xlabel="grey level (0 black, 1 white)", ylabel="images", title="Brightness, contrast")
     bins = np.linspace(0, 1, 41)
     axes.hist(light[:, 0], bins, alpha=0.65, color=PALETTE[0], label="brightness (mean)")
     axes.hist(light[:, 1], bins, alpha=0.65, color=PALETTE[1], label="contrast (deviation)")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
     return figure
 
 
 def _objects_per_image(samples: Sequence[Sample]) -> Figure:
-    figure, axes = _axes(5, 3.6, xlabel="objects in an image", ylabel="images", title="Objects per image")
+    figure, axes = _axes(_SIZE, xlabel="objects in an image", ylabel="images", title="Objects per image")
     counts = np.bincount([len(sample.objects) for sample in samples])
     axes.bar(np.arange(len(counts)), counts, color=PALETTE[0])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
 def _box_sizes(samples: Sequence[Sample], classes: Sequence[str]) -> Figure:
-    figure, axes = _axes(5, 3.6, xlabel="width / image width", ylabel="height / image height", title="Box sizes")
+    figure, axes = _axes(_SIZE, xlabel="of the image's width", ylabel="of the image's height", title="Box sizes")
     boxes = _boxes(samples)
     ids = np.array([item.class_id for sample in samples for item in sample.objects if item.box_xyxy is not None])
     chosen = np.linspace(0, len(boxes) - 1, min(len(boxes), 5000)).round().astype(int)
@@ -250,6 +267,7 @@ def _box_sizes(samples: Sequence[Sample], classes: Sequence[str]) -> Figure:
     colours = [class_color(int(class_id) if named else 0) for class_id in ids[chosen]]
     axes.scatter(sides[:, 0], sides[:, 1], s=7, alpha=0.45, c=colours, linewidth=0)
     axes.set(xlim=(0, None), ylim=(0, None))
+    _in_percent(axes)
     if named:
         present = sorted(set(ids.tolist()))
         dots = [Line2D([], [], marker="o", linestyle="", color=class_color(class_id)) for class_id in present]
@@ -257,42 +275,42 @@ def _box_sizes(samples: Sequence[Sample], classes: Sequence[str]) -> Figure:
     return figure
 
 
+def _in_percent(axes: Any) -> None:
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+
+
 def _short(name: str) -> str:
     return name if len(name) <= _NAME_LENGTH else name[: _NAME_LENGTH - 1] + "…"
 
 
 def _box_centres(boxes: npt.NDArray[np.float64]) -> Figure:
-    figure, axes = _axes(5, 3.6, xlabel="x / image width", ylabel="y / image height", title="Box centres")
+    figure, axes = _axes(_SIZE, xlabel="of the image's width", ylabel="of the image's height", title="Box centres")
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     heat, _, _ = np.histogram2d(centres[:, 1], centres[:, 0], bins=24, range=((0, 1), (0, 1)))
     image = axes.imshow(heat, extent=(0, 1, 1, 0), cmap=sequential_colormap(), aspect="auto")
     axes.grid(visible=False)
-    figure.colorbar(image, ax=axes, label="boxes")
+    _in_percent(axes)
+    figure.colorbar(image, ax=axes, label="boxes", ticks=MaxNLocator(nbins=6, integer=True))
     return figure
 
 
-def _gallery(dataset: Dataset, samples: Sequence[Sample]) -> Figure:
-    chosen = _per_class(samples, len(dataset.classes))
-    columns = min(8, len(chosen))
-    rows = -(-len(chosen) // columns)
-    figure = Figure(figsize=(1.6 * columns, 1.85 * rows), layout="constrained")
-    grid: Any = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for axes, sample in zip(grid.flat, chosen, strict=False):
-        axes.imshow(dataset.read_image(sample), interpolation="nearest" if sample.width < 64 else "auto")
-        for item in sample.objects:
-            if item.box_xyxy is not None:
-                x1, y1, x2, y2 = item.box_xyxy
-                axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=class_color(item.class_id), lw=1.3))
+def _gallery(dataset: Dataset, samples: Sequence[Sample]) -> list[Tile]:
+    tiles = []
+    for sample in _per_class(samples, len(dataset.classes)):
         names = list(dict.fromkeys(dataset.classes[item.class_id] for item in sample.objects))
         title = ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
-        axes.set_title(title or "nothing", fontsize=7.5, loc="center")
-    return figure
+        outlines = [
+            Outline(box_xyxy=item.box_xyxy, color=class_color(item.class_id))
+            for item in sample.objects
+            if item.box_xyxy is not None
+        ]
+        tiles.append(make_tile(dataset.read_image(sample), title or "nothing", outlines=outlines))
+    return tiles
 
 
 def _per_class(samples: Sequence[Sample], num_classes: int) -> list[Sample]:
-    """Up to `_GALLERY` images, taking the classes in turn."""
+    """Up to `_GALLERY` images, taking the classes in turn; of any kind where none shows a class."""
     waiting: list[list[Sample]] = [[] for _ in range(num_classes)]
     for sample in _evenly(samples, 4000):
         for class_id in {item.class_id for item in sample.objects}:
@@ -304,4 +322,4 @@ def _per_class(samples: Sequence[Sample], num_classes: int) -> list[Sample]:
             position = (turn * 7919) % max(1, len(queue))
             if queue and len(chosen) < _GALLERY:
                 chosen.setdefault(queue[position].id, queue[position])
-    return list(chosen.values())
+    return list(chosen.values()) or _evenly(samples, _GALLERY)

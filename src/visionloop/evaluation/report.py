@@ -75,7 +75,10 @@ def _classes(summary: EvaluationSummary) -> Section:
 
 
 def _figures(figures: Sequence[Figure]) -> Section:
-    pictures = [Picture(png_bytes=figure.png, caption=_caption(figure), alt=figure.title) for figure in figures]
+    pictures = [
+        Picture(png_bytes=figure.png, caption=_caption(figure), alt=figure.title, tiles=figure.tiles)
+        for figure in figures
+    ]
     return Section(
         title="What it gets right and wrong",
         text="Measured at the operating point that the bundle carries and the service answers with.",

@@ -1,7 +1,7 @@
 import { ToggleButton } from 'react-aria-components';
 import { useTranslation } from 'react-i18next';
 
-import { meanThreshold, type BoxView, type Threshold } from '../lib/boxes';
+import { meanThreshold, thresholdRange, type BoxView, type Threshold } from '../lib/boxes';
 import { classStyle } from '../lib/colors';
 import { useNumbers } from '../lib/numbers';
 import styles from './BoxFilter.module.css';
@@ -24,7 +24,11 @@ interface ThresholdSliderProps extends ViewProps {
 /** The least confidence of what is drawn. */
 export function ThresholdSlider({ point, numClasses, min = 0, view, onView }: ThresholdSliderProps) {
   const { t } = useTranslation();
+  const { percent } = useNumbers();
   const start = Math.max(min, meanThreshold(point, numClasses));
+  const [low, high] = thresholdRange(point, numClasses).map((value) => percent(Math.max(min, value)));
+  // Until it is moved every class has its own; their mean would stand beside boxes that lie below it.
+  const range = view.threshold === null && low !== high ? t('try.threshold_range', { low, high }) : undefined;
   return (
     <div>
       <Slider
@@ -32,6 +36,7 @@ export function ThresholdSlider({ point, numClasses, min = 0, view, onView }: Th
         value={view.threshold ?? start}
         min={min}
         mark={start}
+        text={range}
         onChange={(threshold) => onView({ ...view, threshold })}
       />
       <div className={styles.about}>

@@ -12,11 +12,13 @@ interface SliderProps {
   /** A value marked on the track, such as where it started. */
   mark?: number | undefined;
   format?: Intl.NumberFormatOptions;
+  /** Shown in place of the value, where the value alone would mislead. */
+  text?: string | undefined;
 }
 
 const PERCENT: Intl.NumberFormatOptions = { style: 'percent', maximumFractionDigits: 0 };
 
-export function Slider({ label, value, onChange, min = 0, max = 1, step = 0.01, mark, format = PERCENT }: SliderProps) {
+export function Slider({ label, value, onChange, min = 0, max = 1, step = 0.01, mark, format = PERCENT, text }: SliderProps) {
   return (
     <AriaSlider<number>
       className={styles.slider ?? ''}
@@ -28,7 +30,7 @@ export function Slider({ label, value, onChange, min = 0, max = 1, step = 0.01, 
       formatOptions={format}
     >
       <Label className={styles.label ?? ''}>{label}</Label>
-      <SliderOutput className={styles.output ?? ''} />
+      <SliderOutput className={styles.output ?? ''}>{({ defaultChildren }) => text ?? defaultChildren}</SliderOutput>
       <SliderTrack className={styles.track ?? ''}>
         {({ state }) => (
           <>

@@ -50,6 +50,13 @@ export function meanThreshold(threshold: Threshold, numClasses: number): number 
   return Math.round((sum / numClasses) * 100) / 100;
 }
 
+/** The lowest and the highest over the classes. */
+export function thresholdRange(threshold: Threshold, numClasses: number): [number, number] {
+  if (numClasses === 0) return [DEFAULT_THRESHOLD, DEFAULT_THRESHOLD];
+  const values = Array.from({ length: numClasses }, (_, id) => threshold(id));
+  return [Math.min(...values), Math.max(...values)];
+}
+
 interface Scored {
   readonly class: string;
   readonly class_id: number;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { isHidden } from '../components/stage/drawBoxes';
-import { boxAt, countByClass, meanThreshold, operatingPoint, shown, type BoxXyxy } from './boxes';
+import { boxAt, countByClass, meanThreshold, operatingPoint, shown, thresholdRange, type BoxXyxy } from './boxes';
 import { classStyle, contrast } from './colors';
 import { stem, toCsv } from './download';
 import { preferredLanguage } from './messages';
@@ -65,6 +65,8 @@ describe('boxes', () => {
     const point = operatingPoint({ thresholds: [0.95, 0.5] });
     expect(shown(found, point, new Set()).map(({ class: name }) => name)).toEqual(['dog']);
     expect(meanThreshold(point, 2)).toBe(0.73);
+    expect(thresholdRange(point, 2)).toEqual([0.5, 0.95]);
+    expect(thresholdRange(operatingPoint({}), 0)).toEqual([0.5, 0.5]);
     expect(operatingPoint({})(7)).toBe(0.5);
     expect(operatingPoint(undefined)(0)).toBe(0.5);
   });

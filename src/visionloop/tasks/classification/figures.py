@@ -9,11 +9,14 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 
 from visionloop.core.plots import PALETTE, figure_png, figure_style
+from visionloop.core.tiles import Tile, make_tile, tile_sheet
 from visionloop.task import Evaluation, Example, Figure
 from visionloop.tasks.classification.metrics import confusion_counts
 from visionloop.tasks.classification.task import Classification
 
 _MAX_NAMED = 40
+_WIDTH = 5.6
+"""Inches: half a report's page."""
 
 
 def all_figures(evaluation: Evaluation, examples: Sequence[Example], classes: Sequence[str]) -> list[Figure]:
@@ -25,8 +28,10 @@ def all_figures(evaluation: Evaluation, examples: Sequence[Example], classes: Se
     ]
     mistakes = [item for item in examples if _is_mistake(item)]
     if mistakes:
-        caption = "Mistakes with the least probability for the true class. Above each: truth, then what was said."
-        figures.append(_figure("mistakes", "Worst mistakes", caption, lambda: _mistakes(mistakes, classes)))
+        tiles = [_tile(item, classes) for item in mistakes]
+        figures.append(
+            Figure(name="mistakes", title="Worst mistakes", caption=_MISTAKES, png=tile_sheet(tiles), tiles=tiles)
+        )
     return figures
 
 
@@ -38,6 +43,7 @@ _RELIABILITY = (
     "Images grouped by the confidence of their best class. On the diagonal the model is right as often as it says; "
     "below it, it is too sure of itself. Bars show how many images each group holds."
 )
+_MISTAKES = "Those with the least probability for the true class. Below each: the truth, then what the model said."
 
 
 def _figure(name: str, title: str, caption: str, make: Callable[[], Canvas]) -> Figure:
@@ -48,8 +54,8 @@ def _figure(name: str, title: str, caption: str, make: Callable[[], Canvas]) -> 
 def _confusion(evaluation: Evaluation, classes: Sequence[str]) -> Canvas:
     counts = confusion_counts(evaluation.tables["confusion"], classes)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = min(12.0, 2.5 + 0.5 * len(classes))
-    canvas = Canvas(figsize=(side + 0.8, side), layout="constrained")
+    side = min(12.0, max(4.2, 1.5 + 0.36 * len(classes)))
+    canvas = Canvas(figsize=(side + 0.9, side), layout="constrained")
     axes: Any = canvas.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.grid(visible=False)
@@ -68,7 +74,7 @@ def _confusion(evaluation: Evaluation, classes: Sequence[str]) -> Canvas:
 
 def _f1(evaluation: Evaluation) -> Canvas:
     rows = sorted(evaluation.per_class, key=lambda row: row["f1"] or 0.0)[:_MAX_NAMED]
-    canvas = Canvas(figsize=(7.5, 1.2 + 0.28 * len(rows)), layout="constrained")
+    canvas = Canvas(figsize=(_WIDTH, max(4.2, 1.2 + 0.28 * len(rows))), layout="constrained")
     axes: Any = canvas.subplots()
     values = [row["f1"] or 0.0 for row in rows]
     bars = axes.barh([row["class"] for row in rows], values, color=PALETTE[0])
@@ -81,7 +87,7 @@ def _f1(evaluation: Evaluation) -> Canvas:
 def _reliability(evaluation: Evaluation) -> Canvas:
     rows = evaluation.tables["reliability"]
     confidence = [row["confidence"] for row in rows]
-    canvas = Canvas(figsize=(5.5, 4.6), layout="constrained")
+    canvas = Canvas(figsize=(_WIDTH, 4.4), layout="constrained")
     axes: Any = canvas.subplots()
     axes.bar(confidence, [row["share"] for row in rows], width=0.05, color="0.85", label="share of images")
     axes.plot([0, 1], [0, 1], color="0.6", linestyle=":", label="as sure as right")
@@ -96,15 +102,6 @@ def _is_mistake(item: Example) -> bool:
     return item.prediction.class_id != item.sample.objects[0].class_id
 
 
-def _mistakes(mistakes: Sequence[Example], classes: Sequence[str]) -> Canvas:
-    columns = min(6, len(mistakes))
-    rows = -(-len(mistakes) // columns)
-    canvas = Canvas(figsize=(1.7 * columns, 2.1 * rows), layout="constrained")
-    grid: Any = canvas.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for axes, item in zip(grid.flat, mistakes, strict=False):
-        axes.imshow(item.image, interpolation="nearest")
-        truth = classes[item.sample.objects[0].class_id]
-        axes.set_title(f"{truth}\n→ {item.prediction.summary(classes)}", fontsize=8)
-    return canvas
+def _tile(item: Example, classes: Sequence[str]) -> Tile:
+    truth = classes[item.sample.objects[0].class_id]
+    return make_tile(item.image, truth, f"said: {item.prediction.summary(classes)}")

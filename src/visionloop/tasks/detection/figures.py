@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure as Canvas
-from matplotlib.patches import Rectangle
 
-from visionloop.core.plots import PALETTE, figure_png, figure_style
+from visionloop.core.plots import PALETTE, class_color, figure_png, figure_style
+from visionloop.core.tiles import Outline, Tile, make_tile, tile_sheet
 from visionloop.task import Evaluation, Example, Figure
 from visionloop.tasks.detection.task import Detections
 
@@ -22,13 +23,19 @@ def all_figures(evaluation: Evaluation, examples: Sequence[Example], classes: Se
         _figure("ap_by_class", "Average precision by class", _AP, lambda: _bars(evaluation)),
     ]
     if examples:
-        figures.append(_figure("worst", "Images with most mistakes", _WORST, lambda: _worst(examples, classes)))
+        tiles = [_tile(item, classes) for item in examples]
+        figures.append(
+            Figure(name="worst", title="Images with most mistakes", caption=_WORST, png=tile_sheet(tiles), tiles=tiles)
+        )
     return figures
 
 
 _CURVES = "At IoU 0.5, over all score thresholds; the area under a curve is the class's AP at 0.5."
 _AP = "Dark: mean over IoU 0.5 to 0.95, which also asks for exact boxes. Light: at IoU 0.5. The weakest classes first."
-_WORST = "Solid: what was found at the operating point, in the class's colour. White dashes: the truth."
+_WORST = (
+    "Solid: what was found at the operating point, in the class's colour. White dashes: the truth. Below each: what "
+    "was found, then what is there."
+)
 
 
 def _figure(name: str, title: str, caption: str, make: Callable[[], Canvas]) -> Figure:
@@ -37,7 +44,7 @@ def _figure(name: str, title: str, caption: str, make: Callable[[], Canvas]) -> 
 
 
 def _curves(evaluation: Evaluation, classes: Sequence[str]) -> Canvas:
-    canvas = Canvas(figsize=(6, 4.4), layout="constrained")
+    canvas = Canvas(figsize=(5.6, 4.2), layout="constrained")
     axes: Any = canvas.subplots()
     for index, name in enumerate(classes):
         rows = [row for row in evaluation.tables["pr_curve"] if row["class"] == name]
@@ -51,7 +58,7 @@ def _curves(evaluation: Evaluation, classes: Sequence[str]) -> Canvas:
 
 def _bars(evaluation: Evaluation) -> Canvas:
     rows = sorted(evaluation.per_class, key=lambda row: row["ap"] or 0.0)[:_MAX_NAMED]
-    canvas = Canvas(figsize=(6.5, 1.2 + 0.34 * len(rows)), layout="constrained")
+    canvas = Canvas(figsize=(5.6, max(4.2, 1.2 + 0.34 * len(rows))), layout="constrained")
     axes: Any = canvas.subplots()
     names = [f"{row['class']} ({row['support']})" for row in rows]
     axes.barh(names, [row["ap_50"] or 0.0 for row in rows], color="#bfdbfe", label="AP at IoU 0.5")
@@ -63,31 +70,21 @@ def _bars(evaluation: Evaluation) -> Canvas:
     return canvas
 
 
-def _worst(examples: Sequence[Example], classes: Sequence[str]) -> Canvas:
-    columns = min(6, len(examples))
-    rows = -(-len(examples) // columns)
-    canvas = Canvas(figsize=(2.7 * columns, 2.5 * rows), layout="constrained")
-    grid: Any = canvas.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for axes, item in zip(grid.flat, examples, strict=False):
-        axes.imshow(item.image)
-        _draw(axes, item)
-        axes.set_title(item.prediction.summary(classes), fontsize=8)
-    return canvas
-
-
-def _draw(axes: Any, item: Example) -> None:
+def _tile(item: Example, classes: Sequence[str]) -> Tile:
     prediction = item.prediction
     assert isinstance(prediction, Detections)
-    for box, class_id, confident in zip(prediction.boxes_xyxy, prediction.class_ids, prediction.confident, strict=True):
-        if confident:
-            axes.add_patch(_rectangle(box.tolist(), PALETTE[int(class_id) % len(PALETTE)], "-", 1.6))
-    for truth in item.sample.objects:
-        if truth.box_xyxy is not None:
-            axes.add_patch(_rectangle(list(truth.box_xyxy), "white", "--", 1.0))
+    found = zip(prediction.boxes_xyxy, prediction.class_ids, prediction.confident, strict=True)
+    outlines = [_outline(box.tolist(), class_color(int(class_id))) for box, class_id, confident in found if confident]
+    outlines += [
+        Outline(box_xyxy=truth.box_xyxy, color="#ffffff", dashed=True)
+        for truth in item.sample.objects
+        if truth.box_xyxy is not None
+    ]
+    counts = Counter(truth.class_id for truth in item.sample.objects)
+    true = ", ".join(f"{count} {classes[class_id]}" for class_id, count in sorted(counts.items()))
+    return make_tile(item.image, prediction.summary(classes), f"true: {true or 'nothing'}", outlines)
 
 
-def _rectangle(box: list[float], colour: str, style: str, width: float) -> Rectangle:
+def _outline(box: Sequence[float], color: str) -> Outline:
     x1, y1, x2, y2 = box
-    return Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linestyle=style, linewidth=width)
+    return Outline(box_xyxy=(x1, y1, x2, y2), color=color)

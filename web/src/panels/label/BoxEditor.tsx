@@ -78,6 +78,12 @@ function moveByKey(
   return true;
 }
 
+/** Upper left corner and size, in whole pixels. */
+function placeOf([x1, y1, x2, y2]: LabelBox['box']) {
+  const [x, y] = [Math.round(x1), Math.round(y1)];
+  return { x, y, width: Math.round(x2) - x, height: Math.round(y2) - y };
+}
+
 interface BoxListProps extends Omit<EditorProps, 'image'> {
   /** A box was chosen, added or removed: the picture gets the keys. */
   onDone: () => void;
@@ -112,7 +118,7 @@ export function BoxList({ size, edit, classes, newClass, onEdit, onDone }: BoxLi
                 style={{ background: classStyle(Math.max(0, classes.indexOf(item.class))).color }}
               />
               {item.class}
-              <span className={styles.place}>{item.box.map(Math.round).join(' ')}</span>
+              <span className={styles.place}>{t('label.box_place', placeOf(item.box))}</span>
             </button>
             <IconButton
               small

@@ -85,8 +85,15 @@ function Facts({ report }: { report: Content }) {
   const names = [primary, ...known];
   const unknown = Object.keys(metrics).filter((name) => name !== primary && metrics[name] === null);
   // Settings within settings say nothing to whoever reads this.
-  const plain = Object.entries(report.runtime).filter(([, value]) => typeof value === 'string' || typeof value === 'number');
-  const engine = plain.map(([name, value]) => `${name} ${String(value)}`);
+  const plain = Object.entries(report.runtime).filter((entry): entry is [string, string | number] => {
+    const value = entry[1];
+    return typeof value === 'string' || typeof value === 'number';
+  });
+  const engine = plain.map(([name, value]) =>
+    value === 0 && name === 'threads'
+      ? t('models.report.all_cores')
+      : t(`models.report.runtime.${name}`, { value, defaultValue: `${name.replaceAll('_', ' ')} ${value}` }),
+  );
   return (
     <section className={own.part}>
       <p>

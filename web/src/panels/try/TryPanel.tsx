@@ -106,7 +106,13 @@ export default function TryPanel() {
             </>
           )}
         </div>
-        {deployed.length > 0 && !picture && <AddPictures {...shared} onSample={(file) => store.add([file])} />}
+        {deployed.length > 0 && !picture && (
+          <AddPictures
+            {...shared}
+            models={champions.filter(({ task }) => tasks.includes(task))}
+            onSample={(file) => store.add([file])}
+          />
+        )}
         {picture && (
           <div className={styles.bar}>
             <PictureStrip

@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it, vi } from 'vitest';
 
 import type { TaskAnswer } from '../../api/client';
 import { ApiProblem } from '../../api/problem';
+import { samplesFor } from './AddPictures';
 import { csvOf, jsonOf } from './results';
 import { limitOf } from './sizes';
 import { TryStore, type Answers, type Ask } from './store';
@@ -158,5 +159,19 @@ describe('the pictures of a visit', () => {
     expect(JSON.parse(jsonOf(picture, [box]))).toMatchObject({
       results: { detection: { predictions: [{ detections: [{ class: 'cat' }] }] } },
     });
+  });
+});
+
+describe('samples', () => {
+  const digits = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'];
+  const offered = (...models: { task: string; classes: string[] }[]) => samplesFor(models).map(({ name }) => name);
+
+  it('are offered by task, where a model knows the ten digits and nothing else', () => {
+    const [one, many] = [['digit.png'], ['scene-1.jpg', 'scene-2.jpg', 'scene-3.jpg']];
+    const leaves = { task: 'classification', classes: ['birch', 'oak'] };
+    expect(offered({ task: 'classification', classes: digits })).toEqual(one);
+    expect(offered(leaves, { task: 'detection', classes: [...digits].reverse() })).toEqual(many);
+    expect(offered(leaves, { task: 'detection', classes: [...digits, 'none'] })).toEqual([]);
+    expect(offered()).toEqual([]);
   });
 });

@@ -39,12 +39,13 @@ export function AccuracyCard({ summary, report, axis, marks }: AccuracyProps) {
   const lowest = Math.min(1, ...rows.flatMap((row) => series.map(({ key }) => boundsOf(row, key)?.lower ?? 1)));
   const whole = summary.accuracy;
   const withdrawn = report?.accuracy.status === 'not_valid';
+  const none = withdrawn ? 'empty_withdrawn' : report?.accuracy.status === 'unavailable' ? 'empty_unavailable' : 'empty';
   return (
     <ChartCard
       id="watch-accuracy"
       title={t('watch.accuracy.title')}
       unit={t('watch.accuracy.unit')}
-      empty={series.length === 0 ? t(withdrawn ? 'watch.accuracy.empty_withdrawn' : 'watch.accuracy.empty') : null}
+      empty={series.length === 0 ? t(`watch.accuracy.${none}`) : null}
       table={{
         columns: [t('watch.time'), t('watch.accuracy.feedback'), t('watch.accuracy.estimate')],
         isOverTime: true,

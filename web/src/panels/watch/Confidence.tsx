@@ -3,7 +3,7 @@ import { Bar, BarChart, CartesianGrid, ResponsiveContainer, Tooltip, XAxis, YAxi
 
 import { ChartCard } from './ChartCard';
 import { useFormats } from './format';
-import { shares } from './rows';
+import { shareTicks, shares } from './rows';
 import styles from './Watch.module.css';
 import type { Summary } from './watch';
 
@@ -16,6 +16,7 @@ export function Confidence({ summary }: { summary: Summary }) {
   const { edges, counts } = summary.confidence;
   const total = counts.reduce((sum, count) => sum + count, 0);
   const parts = shares(counts);
+  const ticks = shareTicks(Math.max(0, ...parts));
   const rows = counts.map((count, bin) => ({
     name: `${format.roughly(edges[bin] ?? 0)} – ${format.roughly(edges[bin + 1] ?? 1)}`,
     from: edges[bin] ?? 0,
@@ -50,7 +51,7 @@ export function Confidence({ summary }: { summary: Summary }) {
               minTickGap={28}
               interval="preserveStart"
             />
-            <YAxis tickFormatter={format.roughly} tick={TICK} tickLine={false} axisLine={false} width={52} tickCount={5} />
+            <YAxis tickFormatter={format.roughly} tick={TICK} tickLine={false} axisLine={false} width={52} ticks={ticks} domain={[0, ticks.at(-1) ?? 1]} />
             <Tooltip
               isAnimationActive={false}
               cursor={{ fill: 'var(--hover)' }}

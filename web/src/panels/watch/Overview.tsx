@@ -81,7 +81,7 @@ export function Overview({ summary, drift, alerts, askedAt }: OverviewProps) {
       >
         {estimate
           ? interval(estimate.lower, estimate.upper)
-          : drift !== undefined && t(`watch.tiles.estimate_${drift?.accuracy.status === 'not_valid' ? 'not_valid' : 'none'}`)}
+          : drift !== undefined && t(`watch.tiles.estimate_${withoutEstimate(drift)}`)}
       </Tile>
       <Tile
         href="#watch-drift"
@@ -114,6 +114,11 @@ export function Overview({ summary, drift, alerts, askedAt }: OverviewProps) {
 /** In place of a value: that it is not known yet, or that there is none. */
 function unknown(found: object | null | undefined): string {
   return found === undefined ? '…' : '–';
+}
+
+/** Why there is no estimate: nobody looked, or this cannot be estimated, or no more. */
+function withoutEstimate(drift: DriftReport | null): 'none' | 'unavailable' | 'not_valid' {
+  return drift === null ? 'none' : drift.accuracy.status === 'not_valid' ? 'not_valid' : 'unavailable';
 }
 
 /** The alarm in a word. */

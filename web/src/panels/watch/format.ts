@@ -4,15 +4,17 @@ import { numbers } from '../../lib/numbers';
 import type { Range } from './watch';
 
 const TICKS: Readonly<Record<Range, Intl.DateTimeFormatOptions>> = {
-  hour: { hour: '2-digit', minute: '2-digit' },
-  day: { hour: '2-digit', minute: '2-digit' },
+  hour: { timeStyle: 'short' },
+  day: { timeStyle: 'short' },
   week: { weekday: 'short', day: 'numeric' },
   month: { month: 'short', day: 'numeric' },
 };
 
 /** Numbers and times as the visitor's language writes them. */
 export function formats(language: string) {
-  const moment = new Intl.DateTimeFormat(language, { weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' });
+  // As `timeStyle` has it, which cannot be asked for beside a day: "6:00 AM", but "06:00" of 24 hours.
+  const hour = new Intl.DateTimeFormat(language, { hour: 'numeric' }).resolvedOptions().hour12 ? 'numeric' : '2-digit';
+  const moment = new Intl.DateTimeFormat(language, { weekday: 'short', day: 'numeric', month: 'short', hour, minute: '2-digit' });
   const clock = new Intl.DateTimeFormat(language, { timeStyle: 'medium' });
   const { evenPercent, percent, number, signed, ...others } = numbers(language);
   return {

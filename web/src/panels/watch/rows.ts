@@ -102,6 +102,13 @@ export function shares(counts: readonly number[]): number[] {
   return counts.map((count) => (total ? count / total : 0));
 }
 
+/** Ticks for shares from 0 to beyond the largest, in steps of 1, 2 or 5 (or ten or a hundred of them) whole per cents. */
+export function shareTicks(largest: number): number[] {
+  const step = [1, 2, 5, 10, 20].find((perCents) => 100 * largest <= 5 * perCents) ?? 25;
+  const count = Math.max(1, Math.ceil((100 * largest) / step));
+  return Array.from({ length: count + 1 }, (_, index) => (index * step) / 100);
+}
+
 export type Watched = Pick<AlertsAnswer, 'watched_at' | 'watch_interval_s'>;
 
 /** After so many looks that did not come nobody watches any more. */

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import type { Model } from '../../api/client';
 import { formats } from './format';
-import { accuracyRows, bounds, classIds, classRows, groupTests, isWatched, marks, NOTHING, OTHERS, shares, sorted, versionRows } from './rows';
+import { accuracyRows, bounds, classIds, classRows, groupTests, isWatched, marks, NOTHING, OTHERS, shares, shareTicks, sorted, versionRows } from './rows';
 import { newestFirst, roundTicks } from './time';
 import type { Bucket, DriftReport, DriftTest, Estimate, History, Summary } from './watch';
 
@@ -86,6 +86,22 @@ it('tests that could not be made are neither the same nor different', () => {
 it('shares of nothing are nothing', () => {
   expect(shares([1, 3])).toEqual([0.25, 0.75]);
   expect(shares([0, 0])).toEqual([0, 0]);
+});
+
+it('shares have ticks at whole per cents, as far apart as each other', () => {
+  expect([0, 0.03, 0.137, 0.41, 1].map(shareTicks)).toEqual([
+    [0, 0.01],
+    [0, 0.01, 0.02, 0.03],
+    [0, 0.05, 0.1, 0.15],
+    [0, 0.1, 0.2, 0.3, 0.4, 0.5],
+    [0, 0.2, 0.4, 0.6, 0.8, 1],
+  ]);
+});
+
+it('clocks say 6:00, and nothing else beside 5:44', () => {
+  const at = new Date(2026, 10, 21, 6, 0).toISOString();
+  expect(formats('en').tick('hour')(at)).toMatch(/^6:00\sAM$/);
+  expect(formats('de').tick('day')(at)).toBe('06:00');
 });
 
 it('numbers are as exact as they have to be', () => {
