@@ -166,13 +166,13 @@ test('boxes are drawn, moved, resized and removed with mouse and keys', async ({
   await drag([20, 20], [80, 60]);
   await expect(boxes(page)).toHaveCount(before + 1);
   const made = boxes(page).last();
-  await expect(made).toContainText('20 20 80 60');
+  await expect(made).toContainText('at 20, 20: 60 × 40 px');
   await page.keyboard.press('3');
   await expect(made).toContainText('red');
   await drag([50, 40], [60, 45]);
-  await expect(made).toContainText('30 25 90 65');
+  await expect(made).toContainText('at 30, 25: 60 × 40 px');
   await drag([90, 65], [100, 75]);
-  await expect(made).toContainText('30 25 100 75');
+  await expect(made).toContainText('at 30, 25: 70 × 50 px');
   const stage = page.getByRole('application');
   const over = async (x: number, y: number) => {
     await page.mouse.move(at(x, y).x, at(x, y).y);
@@ -180,11 +180,11 @@ test('boxes are drawn, moved, resized and removed with mouse and keys', async ({
   };
   expect([await over(100, 75), await over(60, 50), await over(190, 5)]).toEqual(['nwse-resize', 'move', '']);
   await page.keyboard.press('ArrowLeft');
-  await expect(made).toContainText('28 25 98 75');
+  await expect(made).toContainText('at 28, 25: 70 × 50 px');
   await page.keyboard.press('Shift+ArrowDown');
-  await expect(made).toContainText('28 25 98 77');
+  await expect(made).toContainText('at 28, 25: 70 × 52 px');
   await page.keyboard.press('Control+z');
-  await expect(made).toContainText('28 25 98 75');
+  await expect(made).toContainText('at 28, 25: 70 × 50 px');
   await page.getByRole('button', { name: 'Add a box' }).click();
   await expect(boxes(page)).toHaveCount(before + 2);
   await expect(stage).toBeFocused();
@@ -234,7 +234,7 @@ test.describe('with fingers', () => {
     await touch('touchMove', at(120, 80));
     await touch('touchEnd');
     await expect(boxes(page)).toHaveCount(before + 1);
-    await expect(boxes(page).last()).toContainText('40 20 120 80');
+    await expect(boxes(page).last()).toContainText('at 40, 20: 80 × 60 px');
   });
 });
 

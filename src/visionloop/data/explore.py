@@ -214,7 +214,7 @@ def _axes(size: tuple[float, float], **texts: Any) -> tuple[Figure, Any]:
 def _class_bars(dataset: Dataset) -> Figure:
     counts = dataset.info.class_counts
     names = sorted(counts, key=lambda name: -sum(counts[name].values()))[:_NAMED_CLASSES]
-    figure, axes = _axes((8, 1.6 + 0.27 * len(names)), xlabel="objects")
+    figure, axes = _axes((_SIZE[0], 1.6 + 0.27 * len(names)), xlabel="objects")
     left = np.zeros(len(names))
     for index, split in enumerate(SPLITS):
         values = np.array([counts[name].get(split, 0) for name in names])

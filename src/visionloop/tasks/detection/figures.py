@@ -80,9 +80,15 @@ def _tile(item: Example, classes: Sequence[str]) -> Tile:
         for truth in item.sample.objects
         if truth.box_xyxy is not None
     ]
-    counts = Counter(truth.class_id for truth in item.sample.objects)
-    true = ", ".join(f"{count} {classes[class_id]}" for class_id, count in sorted(counts.items()))
-    return make_tile(item.image, prediction.summary(classes), f"true: {true or 'nothing'}", outlines)
+    said = _counted(prediction.class_ids[prediction.confident].tolist(), classes)
+    true = _counted([truth.class_id for truth in item.sample.objects], classes)
+    return make_tile(item.image, said, f"true: {true}", outlines)
+
+
+def _counted(class_ids: Sequence[int], classes: Sequence[str]) -> str:
+    """Names with their counts, such as `4, 7 (2)`: a number before a name would be read as one where that is one."""
+    counts = sorted(Counter(class_ids).items())
+    return ", ".join(classes[index] + (f" ({count})" if count > 1 else "") for index, count in counts) or "nothing"
 
 
 def _outline(box: Sequence[float], color: str) -> Outline:

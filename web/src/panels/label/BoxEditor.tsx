@@ -117,7 +117,7 @@ export function BoxList({ size, edit, classes, newClass, onEdit, onDone }: BoxLi
                 className={styles.swatch}
                 style={{ background: classStyle(Math.max(0, classes.indexOf(item.class))).color }}
               />
-              {item.class}
+              {item.class}{' '}
               <span className={styles.place}>{t('label.box_place', placeOf(item.box))}</span>
             </button>
             <IconButton
