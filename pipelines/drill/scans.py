@@ -47,6 +47,7 @@ class Scans(Subject):
         *,
         epochs: int = 12,
         again: int = 10,
+        rate: float = 0.003,
         normal: int = 800,
         times: int = 2,
         labels: int = 600,
@@ -58,6 +59,7 @@ class Scans(Subject):
         Args:
             epochs: Of the first training.
             again: Epochs of retrainings, from the champion's weights.
+            rate: Peak learning rate of retrainings; a few epochs at a low one forget little.
             normal: Most scans of the normal traffic; there are 718.
             times: How often each scan of the decayed traffic comes, tilted in another way every time.
             labels: Answers that are labelled.
@@ -70,7 +72,7 @@ class Scans(Subject):
         self._pictures = [scan_picture(scan) for scan in bunch.images / 16.0]
         self._labels = [str(label) for label in bunch.target]
         self._places = deal(self._labels)
-        self._epochs, self._again, self._normal, self._times = epochs, again, normal, times
+        self._epochs, self._again, self._rate, self._normal, self._times = epochs, again, rate, normal, times
         self._tilt = tilt or Tilt()
         self.labels, self.recovery = labels, recovery
 
@@ -83,7 +85,10 @@ class Scans(Subject):
 
     def relearning(self) -> list[str]:
         """Other passes, from the champion's weights."""
-        return [f"classification.training.max_epochs={self._again}"]
+        return [
+            f"classification.training.max_epochs={self._again}",
+            f"classification.training.learning_rate={self._rate}",
+        ]
 
     def write_source(self, root: Path) -> None:
         """Write class folders in split folders."""

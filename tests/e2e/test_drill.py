@@ -55,7 +55,7 @@ def test_the_loop_closes(tmp_path: Path, fresh_database: Path) -> None:  # noqa:
         return Here(root, settings)
 
     tilt = Tilt(degrees=(30, 50), blur=(0.5, 1.0))
-    scans = Scans(epochs=8, again=6, normal=450, times=1, labels=LABELS, recovery=0.9, tilt=tilt)
+    scans = Scans(epochs=8, again=5, rate=0.001, normal=450, times=1, labels=LABELS, recovery=0.9, tilt=tilt)
     # Two clients: so few that the service can keep every image.
     plan = Plan(subjects=(scans,), workers=1, clients=2, whole=False)
     drill = play(tmp_path, plan, Console(width=150), workspace=workspace)

@@ -21,7 +21,7 @@ class TrainingSettings(Settings):
     max_epochs: int = Field(default=20, ge=1, le=10_000)
     """Passes over the training split."""
     batch_size: int = Field(default=64, ge=1, le=65_536)
-    """Most images per optimizer step. A training split of fewer than 16 such batches is learned from in smaller ones,
+    """Most images per optimizer step. A training split of fewer than 10 such batches is learned from in smaller ones,
     down to 8 images, so that an epoch has enough steps; `training.json` has the number taken."""
     optimizer: Literal["adamw", "sgd", "muon"] = "adamw"
     """`sgd` is with Nesterov momentum; `muon` trains convolutions before a norm by Muon, and all else by SGD."""
@@ -65,7 +65,7 @@ class TrainingSettings(Settings):
 
 _SMALL_BATCH = 8
 """A small training split's batches are not made smaller than this: batch norms need a few images."""
-_EPOCH_STEPS = 16
+_EPOCH_STEPS = 10
 """Steps an epoch should have where batches can be made small enough."""
 _FEW_STEPS = 200
 """Steps in all with which even easy classes were hardly learned from scratch."""
@@ -76,7 +76,7 @@ def effective_batch_size(settings: TrainingSettings, num_images: int) -> int:
 
     Examples:
         >>> [effective_batch_size(TrainingSettings(batch_size=64), count) for count in (1200, 600, 87, 5)]
-        [64, 37, 8, 5]
+        [64, 60, 8, 5]
     """
     return min(settings.batch_size, max(_SMALL_BATCH, num_images // _EPOCH_STEPS), num_images)
 
