@@ -135,13 +135,18 @@ def test_a_label_and_an_image_are_deleted(service: Service) -> None:
 
 def test_people_are_asked_what_to_label(service: Service) -> None:
     of_task = {"task": "classification", "limit": 5}
-    kept = f"{1:032x}"  # the only answer that nobody has judged and whose image is there
+    [made] = ask(service, "POST", "/v1/classify", files={"image": encoded(320, 300, seed=3)})["predictions"]
+    stored = service.api.store
+    assert stored is not None
+    assert stored.flush(30)
+    service.client.get(f"/v1/predictions/{made['id']}/image")  # waits until it is written
     chosen = ask(service, "POST", "/v1/queue", params=of_task)
-    assert kept in [item["prediction"]["id"] for item in chosen["items"]]
+    asked = [item["prediction"]["id"] for item in chosen["items"]]
+    assert made["id"] in asked
     assert ask(service, "GET", "/v1/queue", params=of_task)["items"] == chosen["items"]
-    ask(service, "POST", "/v1/feedback", json={"prediction_id": kept, "verdict": "right"})
+    ask(service, "POST", "/v1/feedback", json={"prediction_id": made["id"], "verdict": "right"})
     left = ask(service, "GET", "/v1/queue", params=of_task)
-    assert kept not in [item["prediction"]["id"] for item in left["items"]]
+    assert made["id"] not in [item["prediction"]["id"] for item in left["items"]]
 
 
 def test_a_drift_check_reads_what_was_measured(service: Service) -> None:
