@@ -1,16 +1,11 @@
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
-from torchvision.models import ResNet, mobilenet_v3_small, vgg11
-from torchvision.models.detection import fcos, retinanet, ssd, ssdlite
-from torchvision.models.resnet import Bottleneck
 
 from visionloop.artifact.export import export_graph
 from visionloop.core.errors import ModelError
@@ -19,23 +14,6 @@ from visionloop.data.samples import LabelledObject, Sample
 from visionloop.tasks.detection import TASK
 from visionloop.tasks.detection.augment import Augmenter, Target
 from visionloop.tasks.detection.task import DetectionAugmentSettings, DetectionModelSettings
-
-
-def _shallow_resnet(**options: Any) -> ResNet:
-    del options["weights"], options["progress"]
-    return ResNet(Bottleneck, [1, 1, 1, 1], **options)
-
-
-@pytest.fixture
-def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """torchvision's detectors on shallower networks of the same blocks, with fewer nodes to export.
-
-    What differs between detectors is above them: pyramids, anchors, heads.
-    """
-    monkeypatch.setattr(fcos, "resnet50", _shallow_resnet)
-    monkeypatch.setattr(retinanet, "resnet50", _shallow_resnet)
-    monkeypatch.setattr(ssd, "vgg16", partial(vgg11, init_weights=False))
-    monkeypatch.setattr(ssdlite, "mobilenet_v3_large", mobilenet_v3_small)
 
 
 def test_two_stage_detectors_are_refused_with_the_reason() -> None:
@@ -53,7 +31,6 @@ def test_an_input_that_does_not_fit_the_pyramid() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("shallow")
 def test_ssdlite_of_torchvision_trains_and_exports(tmp_path: Path) -> None:
     recipe = Recipe(height=96, width=96)
     model = DetectionModelSettings(architecture="ssdlite320_mobilenet_v3_large")
@@ -115,7 +92,6 @@ def test_a_crowd_is_no_example_of_an_object_and_a_difficult_one_is() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("shallow")
 @pytest.mark.parametrize(
     ("architecture", "side"),
     [("fcos_resnet50_fpn", 96), ("retinanet_resnet50_fpn", 96), ("ssd300_vgg16", 300)],
