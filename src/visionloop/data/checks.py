@@ -105,6 +105,8 @@ def check_record(
     """
     if record.declared_size is not None and record.declared_size != size:
         return None, [_size_mismatch(record, size)]
+    if record.fractions:
+        record = _in_pixels(record, size)
     if requirements.one_label and len(record.objects) != 1:
         return None, [_label_count(record)]
     findings: list[Finding] = []
@@ -121,6 +123,14 @@ def check_record(
         findings = [replace(finding, action="kept out, and the image with it") for finding in findings]
         return None, [*findings, _no_sound_object(record, num_found)]
     return objects, findings
+
+
+def _in_pixels(record: Record, size: tuple[int, int]) -> Record:
+    def scaled(box: tuple[float, float, float, float] | None) -> tuple[float, float, float, float] | None:
+        return box and (box[0] * size[0], box[1] * size[1], box[2] * size[0], box[3] * size[1])
+
+    objects = (replace(item, corners=scaled(item.corners), box_xyxy=scaled(item.box_xyxy)) for item in record.objects)
+    return replace(record, objects=tuple(objects), fractions=False)
 
 
 def _check_object(
@@ -256,7 +266,7 @@ def check_classes(
         declared: Class names that the layout names, maybe without any image.
         requirements: Fewest classes.
     """
-    findings = [_empty_class(name) for name in declared if name not in class_counts]
+    findings = _empty_classes([name for name in declared if name not in class_counts])
     if not class_counts:
         return [*findings, _stop("no_objects", "no usable object in any image", "labelled objects")]
     if len(class_counts) < requirements.min_classes:
@@ -314,15 +324,25 @@ def _few_examples(few: dict[str, int], num_classes: int) -> Finding:
     )
 
 
-def _empty_class(name: str) -> Finding:
-    return Finding(
-        rule="empty_class",
-        severity="warning",
-        file=name,
-        found=f"class {name!r} has no usable image",
-        expected="images in every class folder",
-        action="the class is left out; add images or remove the folder",
-    )
+def _empty_classes(names: Sequence[str]) -> list[Finding]:
+    if not names:
+        return []
+    more = ", ..." if len(names) > _NAMED else ""
+    named = ", ".join(repr(name) for name in names[:_NAMED]) + more
+    found = f"class {named} has" if len(names) == 1 else f"{len(names)} classes have"
+    found += " no usable image" + (f": {named}" if len(names) > 1 else "")
+    return [
+        Finding(
+            rule="empty_class",
+            severity="warning",
+            file="the source",
+            found=f"class {named} has no usable image"
+            if len(names) == 1
+            else f"{len(names)} classes have no usable image: {named}",
+            expected="images of every class that the source names",
+            action="left out; add images, or remove the names",
+        )
+    ]
 
 
 def _stop(rule: str, found: str, expected: str) -> Finding:

@@ -18,7 +18,7 @@ from visionloop.data import checks
 from visionloop.data.duplicates import Identity, check_labels, check_leaks
 from visionloop.data.findings import Finding, count_rules, sorted_findings, write_findings
 from visionloop.data.formats import Record, Source, open_source
-from visionloop.data.formats.source import suffix
+from visionloop.data.formats.names import suffix
 from visionloop.data.overlay import FROM_FEEDBACK, Overlay, OverlaySource, identity
 from visionloop.data.requirements import Requirements
 from visionloop.data.samples import SPLITS, Dataset, DatasetInfo, LabelledObject, Sample, Split, write_dataset

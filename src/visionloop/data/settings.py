@@ -12,8 +12,10 @@ from visionloop.core.settings import Settings
 class SourceSettings(Settings):
     """Somebody's images and annotations as they are."""
 
-    kind: Literal["folder", "voc"] = "folder"
-    """`folder`: one folder a class, below train/val/test folders or not. `voc`: Pascal VOC."""
+    kind: Literal["folder", "voc", "coco", "yolo", "csv"] = "folder"
+    """`folder`: one folder a class, below train/val/test folders or not. `voc`: Pascal VOC. `coco`: JSON files with
+    images, annotations and categories. `yolo`: images with label files, and data.yaml. `csv`: tables with the columns
+    image and label, for detection xmin, ymin, xmax, ymax too (docs/data.md)."""
     path: str = "data"
     """Folder or archive (.zip, .tar, .tar.gz, .tgz), relative to the project."""
     name: str = "dataset"
@@ -21,7 +23,7 @@ class SourceSettings(Settings):
     licence: str = ""
     """Licence of the images, in words."""
     one_based: bool = True
-    """VOC only: boxes count pixels from 1 and include the last, as Pascal VOC defines them. False for tools
+    """VOC and CSV only: boxes count pixels from 1 and include the last, as Pascal VOC defines them. False for tools
     that count from 0 and leave xmax, ymax out (labelImg, CVAT, Roboflow)."""
     max_unpacked_gb: float = Field(default=50.0, gt=0)
     """Archives that hold more gigabytes (10^9 bytes) than this are refused."""

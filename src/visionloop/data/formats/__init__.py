@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from visionloop.data.formats.coco import CocoSource
 from visionloop.data.formats.folder import FolderSource
 from visionloop.data.formats.members import open_members
 from visionloop.data.formats.source import RawObject, Record, Source
+from visionloop.data.formats.table import TableSource
 from visionloop.data.formats.voc import VocSource
+from visionloop.data.formats.yolo import YoloSource
 from visionloop.data.settings import SourceSettings
 
 __all__ = ["RawObject", "Record", "Source", "open_source"]
@@ -25,8 +28,15 @@ def open_source(settings: SourceSettings, *, root: Path) -> Source:
     """
     members = open_members(root / settings.path, max_unpacked_bytes=int(settings.max_unpacked_gb * 1e9))
     try:
-        if settings.kind == "voc":
-            return VocSource(members, one_based=settings.one_based)
+        match settings.kind:
+            case "voc":
+                return VocSource(members, one_based=settings.one_based)
+            case "coco":
+                return CocoSource(members)
+            case "yolo":
+                return YoloSource(members)
+            case "csv":
+                return TableSource(members, one_based=settings.one_based)
         return FolderSource(members)
     except BaseException:
         members.close()

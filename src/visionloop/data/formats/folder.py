@@ -9,11 +9,9 @@ from visionloop.core.errors import DataError
 from visionloop.core.images import SUFFIXES
 from visionloop.data.findings import Finding
 from visionloop.data.formats.members import Members
-from visionloop.data.formats.source import RawObject, Record, Source, suffix, unsupported
+from visionloop.data.formats.names import SPLIT_NAMES, suffix
+from visionloop.data.formats.source import RawObject, Record, Source, unsupported
 from visionloop.data.samples import Split
-
-SPLIT_NAMES: dict[str, Split] = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-"""Folder names (in any case) that say a split."""
 
 
 class FolderSource(Source):

@@ -6,10 +6,10 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
-from visionloop.data.findings import Finding
+from visionloop.data.findings import Finding, Severity
 from visionloop.data.formats.members import Members
+from visionloop.data.formats.names import suffix
 from visionloop.data.samples import Split
 
 
@@ -44,6 +44,7 @@ class Record:
         objects: As found.
         declared_size: Width and height that the annotation states, or None.
         num_broken: Objects of the annotation that could not be read at all; findings name them.
+        fractions: Whether boxes are fractions of the upright image's sides instead of pixels.
     """
 
     member: str
@@ -53,6 +54,7 @@ class Record:
     objects: tuple[RawObject, ...] = ()
     declared_size: tuple[int, int] | None = None
     num_broken: int = 0
+    fractions: bool = False
 
 
 class Source(ABC):
@@ -96,14 +98,27 @@ class Source(ABC):
         lines = "".join(f"{name}\0{value}\n" for name, value in sorted(self._hashes.items()))
         return hashlib.sha256(lines.encode()).hexdigest()
 
+    def find(
+        self,
+        rule: str,
+        file: str,
+        found: str,
+        expected: str,
+        *,
+        record: str = "",
+        action: str = "kept out",
+        severity: Severity = "error",
+    ) -> None:
+        """Add a finding."""
+        self.findings.append(
+            Finding(
+                rule=rule, severity=severity, file=file, record=record, found=found, expected=expected, action=action
+            )
+        )
+
     def close(self) -> None:
         """Release the archive."""
         self._members.close()
-
-
-def suffix(name: str) -> str:
-    """Lower-case file name ending with its dot."""
-    return PurePosixPath(name).suffix.lower()
 
 
 def unsupported(names: Sequence[str]) -> list[Finding]:

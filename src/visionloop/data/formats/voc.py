@@ -6,15 +6,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
 from xml.etree.ElementTree import Element
 
 from visionloop.core.errors import DataError
 from visionloop.core.images import SUFFIXES
 from visionloop.core.xml import parse_xml
-from visionloop.data.findings import Finding
 from visionloop.data.formats.members import Members
-from visionloop.data.formats.source import RawObject, Record, Source, suffix, unsupported
+from visionloop.data.formats.names import suffix
+from visionloop.data.formats.source import RawObject, Record, Source, unsupported
 from visionloop.data.samples import Split
 
 _ANNOTATIONS = ("Annotations", "annotations")
@@ -81,7 +80,7 @@ class VocSource(Source):
         stem = PurePosixPath(name).stem
         first = self._images.setdefault(stem, name)
         if first != name:
-            self._find("duplicate_id", name, f"its annotation would also belong to {first}", "one image a stem")
+            self.find("duplicate_id", name, f"its annotation would also belong to {first}", "one image a stem")
 
     def _read_splits(self, members: Members, folder: str) -> dict[str, Split]:
         """Stem to split. An image listed twice stays with the split that is looked at last: test, then val."""
@@ -98,40 +97,39 @@ class VocSource(Source):
 
     def _list_member(self, member: str, split: Split, file: str, splits: dict[str, Split]) -> None:
         if member not in self._images and member not in self._annotations:
-            self._find(
+            self.find(
                 "unknown_split_member", file, f"{member!r} is no image", "stems of existing images", record=member
             )
             return
         earlier = splits.get(member)
         if earlier not in (None, split):
-            self._find(
+            self.find(
                 "several_splits",
                 file,
                 f"{member!r} is in {earlier} as well",
                 "one split an image",
                 record=member,
                 action=f"counted as {split} only",
+                severity="warning",
             )
         splits[member] = split
 
     def _report_unlisted(self, stems: list[str]) -> None:
         if stems:
-            self.findings.append(
-                Finding(
-                    rule="not_in_any_split",
-                    severity="warning",
-                    file=self._images.get(stems[0]) or self._annotations[stems[0]],
-                    found=f"no list of ImageSets/Main has {len(stems)} of the images",
-                    expected="every image in one list",
-                    action="left out; add them to a list, or remove the lists",
-                )
+            self.find(
+                "not_in_any_split",
+                self._images.get(stems[0]) or self._annotations[stems[0]],
+                f"no list of ImageSets/Main has {len(stems)} of the images",
+                "every image in one list",
+                action="left out; add them to a list, or remove the lists",
+                severity="warning",
             )
 
     def _record(self, stem: str) -> Record | None:
         image, annotation = self._images.get(stem), self._annotations.get(stem)
         if annotation is None:
             assert image is not None
-            self._find(
+            self.find(
                 "missing_annotation",
                 image,
                 "there is no annotation of this image",
@@ -140,15 +138,15 @@ class VocSource(Source):
             )
             return None
         if image is None:
-            self._find("missing_image", annotation, "there is no image for this annotation", f"JPEGImages/{stem}.*")
+            self.find("missing_image", annotation, "there is no image for this annotation", f"JPEGImages/{stem}.*")
             return None
         try:
             parsed = parse_annotation(self.read(annotation), one_based=self._one_based)
         except ValueError as error:
-            self._find("bad_annotation", annotation, str(error), "Pascal VOC XML")
+            self.find("bad_annotation", annotation, str(error), "Pascal VOC XML")
             return None
         for record, problem in parsed.problems:
-            self._find("bad_object", annotation, problem, "a name and a bndbox with four numbers", record=record)
+            self.find("bad_object", annotation, problem, "a name and a bndbox with four numbers", record=record)
         return Record(
             member=image,
             key=stem,
@@ -157,16 +155,6 @@ class VocSource(Source):
             objects=parsed.objects,
             declared_size=parsed.declared_size,
             num_broken=len(parsed.problems),
-        )
-
-    def _find(
-        self, rule: str, file: str, found: str, expected: str, *, record: str = "", action: str = "kept out"
-    ) -> None:
-        severity: Any = "warning" if rule == "several_splits" else "error"
-        self.findings.append(
-            Finding(
-                rule=rule, severity=severity, file=file, record=record, found=found, expected=expected, action=action
-            )
         )
 
 
