@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -36,3 +38,18 @@ def test_a_missing_file_and_an_empty_folder(tmp_path: Path) -> None:
     assert (done.exit_code, "no such file or folder" in done.output) == (1, True)
     done = CliRunner().invoke(main, ["predict", str(tmp_path)])
     assert (done.exit_code, "no image found" in done.output) == (1, True)
+
+
+def _groups(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    if isinstance(command, click.Group):
+        yield path
+        for name, child in command.commands.items():
+            yield from _groups(child, (*path, name))
+
+
+@pytest.mark.parametrize("path", list(_groups(main)), ids=lambda path: " ".join(("visionloop", *path)))
+def test_lists_of_commands_fit_a_terminal(path: tuple[str, ...]) -> None:
+    output = CliRunner().invoke(main, [*path, "--help"], terminal_width=80).output
+    _, _, commands = output.partition("Commands:\n")
+    assert commands
+    assert "..." not in commands

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from visionloop.monitoring.ab.compare import AbReport, Arm
 
 
-@click.command()
+@click.command(short_help="Compare champion and canary by what people said.")
 @click.option("--task", help="The task; needed when several have a canary.")
 @click.option("--since", help="How far back, such as 12h or 7d; by default to the canary's first answer.")
 @click.option("--confidence", type=click.FloatRange(0.5, 0.999), default=0.95, show_default=True, help="Of all bounds.")

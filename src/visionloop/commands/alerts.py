@@ -82,7 +82,7 @@ def check(as_json: bool) -> None:
         raise click.exceptions.Exit(CRITICAL_STATUS)
 
 
-@alerts.command("list")
+@alerts.command("list", short_help="What fires, silences, and messages.")
 @click.option("--all", "everything", is_flag=True, help="Also what is well.")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of tables.")
 def list_alerts(everything: bool, as_json: bool) -> None:
@@ -189,7 +189,7 @@ def test_channels(as_json: bool) -> None:
         )
 
 
-@alerts.command()
+@alerts.command(short_help="Watch in the foreground until Ctrl-C.")
 def run() -> None:
     """Watch until Ctrl-C or SIGTERM, in the foreground; a process of its own, as the service may be what fails."""
     import logging

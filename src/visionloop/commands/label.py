@@ -60,12 +60,12 @@ class _Project(NamedTuple):
         return kept_image(self.state / self.serving.images.folder, sha256)
 
 
-@click.group()
+@click.group(short_help="Have images labelled in Label Studio or CVAT.")
 def label() -> None:
     """Have images labelled in Label Studio or CVAT, take labels in, delete one."""
 
 
-@label.command("export")
+@label.command("export", short_help="Write the images most useful to label.")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--task", help="Whose images; needed when several tasks are deployed.")
 @click.option(
@@ -110,7 +110,7 @@ def export_labels(out: Path, task: str | None, form: str, limit: int, files_root
     click.echo(f"{len(items)} images of {name} in {out}")
 
 
-@label.command("import")
+@label.command("import", short_help="Store the labels of an export.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Check, and show what would be stored; write nothing.")
 @click.option("--partial", is_flag=True, help="Take what can be taken although something cannot.")
@@ -150,7 +150,7 @@ def import_labels(
         raise click.exceptions.Exit(1)
 
 
-@label.command("delete")
+@label.command("delete", short_help="Delete the label on a prediction or an image.")
 @click.argument("id_", metavar="ID")
 @click.option("--task", help="Whose label; needed only where ID is an image's and several tasks are configured.")
 @click.option("--key", help="Only what was said with this key's id; by default everybody's words on it.")

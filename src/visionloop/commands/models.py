@@ -10,7 +10,7 @@ import click
 from visionloop.commands.project import registry
 
 
-@click.command()
+@click.command(short_help="List registered models.")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
 def models(as_json: bool) -> None:
     """List registered models: versions, aliases, metrics, the gate's decision."""
@@ -31,7 +31,7 @@ def models(as_json: bool) -> None:
         Console(width=width).print(models_table(rows, width=width))
 
 
-@click.command()
+@click.command(short_help="Make a version the champion.")
 @click.argument("model")
 @click.argument("version", required=False)
 @click.option("--why", default="by hand", show_default=True, help="Reason, for the audit.")

@@ -18,14 +18,22 @@ if TYPE_CHECKING:
     from visionloop.retraining.settings import RetrainingSettings
 
 
-@click.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.command(
+    short_help="Make feedback into a new model; the gate decides.",
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True},
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def retrain(arguments: tuple[str, ...]) -> None:
     """Make feedback into labels, a dataset version, a model; the gate decides. --help says more."""
     _become("pipelines.retrain", arguments)
 
 
-@click.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.command(
+    short_help="Prove that the loop closes: models decay and are replaced.",
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True},
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def drill(arguments: tuple[str, ...]) -> None:
     """Prove that the loop closes: let a model decay in a folder apart, and watch it be replaced. --help says more."""
@@ -81,7 +89,7 @@ def print_form(form: str) -> None:
     click.echo(FORMS[form](_target()), nl=False)
 
 
-@schedule.command()
+@schedule.command(short_help="Install a systemd timer, or a cron line.")
 @click.argument("form", type=click.Choice(["systemd", "cron"]), required=False)
 def install(form: str | None) -> None:
     """Install this user's systemd timer, or cron line where there is no systemd. Again replaces it."""
@@ -105,7 +113,7 @@ def install(form: str | None) -> None:
         click.echo(line)
 
 
-@schedule.command()
+@schedule.command(short_help="Call it in the foreground until Ctrl-C.")
 def run() -> None:
     """Call it in the foreground until Ctrl-C or SIGTERM; times missed meanwhile are made up for, once."""
     import signal

@@ -14,7 +14,7 @@ import click
 from visionloop.core.errors import VisionloopError
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(short_help="Serve what is deployed over HTTP.", context_settings={"ignore_unknown_options": True})
 @click.option("--host", help="Address to listen on; by default as configured.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on; by default as configured.")
 @click.argument("bentoml_options", nargs=-1, type=click.UNPROCESSED)
