@@ -438,7 +438,7 @@ def test_labels_of_whole_images_in_a_table(tmp_path: Path) -> None:
         name = f"{path.parent.name[0]}{path.stem}"
         shutil.copy(path, tmp_path / f"source/train/{name}.png")
         rows.append(f"{name};{path.parent.name}")
-    (tmp_path / "source/train.csv").write_text("\ufeffid;label\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    (tmp_path / "source/train.csv").write_text("\ufeffid;colour\n" + "\n".join(rows) + "\n", encoding="utf-8")
     (tmp_path / "source/sample_submission.csv").write_text("id,label\nr1,blue\n")
     result = run(tmp_path, "csv", boxes=False)
     assert result.findings == []

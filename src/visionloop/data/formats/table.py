@@ -131,10 +131,16 @@ class TableSource(ListedSource):
 
 
 def _columns(header: list[str]) -> dict[str, int]:
-    """What is known to where it stands: the first of the names in `_COLUMNS` that the header has."""
+    """What is known to where it stands: the first of the names in `_COLUMNS` that the header has.
+
+    Of two columns of which one is known as image or label, the other is the other, such as `id,breed`.
+    """
     places = {word.strip().lower(): index for index, word in reversed(list(enumerate(header)))}
     found = {what: next((places[name] for name in names if name in places), None) for what, names in _COLUMNS.items()}
-    return {what: index for what, index in found.items() if index is not None}
+    known = {what: index for what, index in found.items() if index is not None}
+    if len(header) == 2 and len(known) == 1:
+        known |= {what: 1 - index for (is_, index) in known.items() for what in ("image", "label") if what != is_}
+    return known
 
 
 def _has_box(columns: dict[str, int]) -> bool:
