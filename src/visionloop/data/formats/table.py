@@ -138,8 +138,9 @@ def _columns(header: list[str]) -> dict[str, int]:
     places = {word.strip().lower(): index for index, word in reversed(list(enumerate(header)))}
     found = {what: next((places[name] for name in names if name in places), None) for what, names in _COLUMNS.items()}
     known = {what: index for what, index in found.items() if index is not None}
-    if len(header) == 2 and len(known) == 1:
-        known |= {what: 1 - index for (is_, index) in known.items() for what in ("image", "label") if what != is_}
+    if len(header) == 2 and known.keys() in ({"image"}, {"label"}):
+        [(what, index)] = known.items()
+        known["label" if what == "image" else "image"] = 1 - index
     return known
 
 
