@@ -338,6 +338,15 @@ def test_yolo_beside_the_images_with_classes_txt(tmp_path: Path, scenes: Scenes)
     assert min(result.dataset.info.split_counts.values()) >= 2
 
 
+def test_boxes_of_yolo_with_key_points(tmp_path: Path, scenes: Scenes) -> None:
+    source = write_yolo(tmp_path, scenes)
+    for path in source.rglob("labels/*/*.txt"):
+        path.write_text("".join(f"{line} 0.1 0.2 0.9 0.9\n" for line in path.read_text().splitlines()))
+    with (source / "data.yaml").open("a") as file:
+        file.write("kpt_shape: [2, 2]\n")
+    assert content(run(tmp_path, "yolo")) == content(run(tmp_path, "voc", "voc"))
+
+
 def test_yolo_that_validates_on_what_it_trains_on(tmp_path: Path, scenes: Scenes) -> None:
     source = write_yolo(tmp_path, {stem: ("train", boxes) for stem, (_, boxes) in scenes.items()})
     (source / "data.yaml").write_text(f"train: images/train\nval: images/train\nnames: {NAMES}\n")

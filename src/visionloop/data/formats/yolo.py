@@ -41,6 +41,7 @@ class YoloSource(Source):
             )
         self._root = find_root(members.names)
         self._file, description, self._classes = self._description(members)
+        self._has_key_points = "kpt_shape" in description
         self.class_names = tuple(dict.fromkeys(self._classes.values()))
         texts = {name for name in members.names if suffix(name) == ".txt"}
         self._labels = {image: label for image in self._images.names if (label := _label_of(image, texts))}
@@ -199,6 +200,8 @@ class YoloSource(Source):
             raise ValueError(f"there is no class {words[0]} in {self._file}")
         if not all(math.isfinite(value) for value in values):
             raise ValueError("a value is not finite")
+        if self._has_key_points:
+            values = values[:4]
         if len(values) == 4:
             x, y, width, height = values
             if not (0 <= x <= 1 and 0 <= y <= 1):
