@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -24,10 +25,12 @@ def main() -> None:
     if by_experiment():
         values = yaml.safe_load(old)
         validate(values, root=Path.cwd(), where=str(path), generated=True)
+        _require_watched(values)
         line = "composed by dvc exp run"
     else:
         values = compose(Path("conf"))
         validate(values, root=Path.cwd(), where="conf")
+        _require_watched(values)
         new = to_yaml(values)
         line = _rewrite(path, old, new)
         record(new)
@@ -40,6 +43,21 @@ def main() -> None:
             )
     write_text(MARKER, "ok\n")
     print(f"config: {line}")
+
+
+def _require_watched(values: dict[str, Any]) -> None:
+    """Refuse a source that no stage depends on: after a change of it `dvc repro` would find nothing to do."""
+    for task in values["tasks"]:
+        path, watched = values[task]["data"]["source"]["path"], Path("data") / task
+        place = Path(os.path.relpath(path))
+        if place != watched and watched not in place.parents:
+            raise ConfigError(
+                f"DVC would not notice a change of {path}",
+                where=f"setting {task}.data.source.path",
+                expected=f"{watched}, or a folder or archive in it",
+                action=f"bring the data to {watched} and `dvc add data`; from elsewhere it is read by "
+                f"`python -m pipelines.run task={task} source.path={path}`, without DVC",
+            )
 
 
 def _rewrite(path: Path, old: str, new: str) -> str:

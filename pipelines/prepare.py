@@ -20,7 +20,7 @@ def stage(config: Config) -> str:
             shown(path, config.root)
             for path in (config.build("dataset", FINDINGS), config.build("explore", "report.html"))
         )
-        line += f"\n  all of them in {listed}; with pictures in {report}, which the stage explore makes"
+        line += f"\n  all of them in {listed}, and in {report}, which the stage explore makes"
     return line
 
 

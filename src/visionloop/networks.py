@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -28,6 +29,27 @@ def normalise(images: torch.Tensor) -> torch.Tensor:
     mean = torch.tensor(_MEAN, device=images.device)
     std = torch.tensor(_STD, device=images.device)
     return ((images.float() - mean) / std).permute(0, 3, 1, 2)
+
+
+@contextlib.contextmanager
+def fetched(weights: str) -> Iterator[None]:
+    """Pretrained weights are fetched once, into torch's cache, which needs a network.
+
+    Raises:
+        ModelError: they cannot be fetched, or are not what their name promises.
+    """
+    try:
+        yield
+    # URLError is an OSError; a file with another hash is a RuntimeError of torch.hub.
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "hash" not in str(error):
+            raise
+        raise ModelError(
+            f"the pretrained weights cannot be fetched ({error})",
+            where=f"setting model.weights: {weights}",
+            expected="access to download.pytorch.org the first time, or a local file",
+            action="fetch the state dict on a machine with access and set model.weights to the file, or to null",
+        ) from None
 
 
 class ConvBlock(nn.Sequential):

@@ -119,7 +119,7 @@ def test_sources_that_cannot_be_learned_from(tmp_path: Path) -> None:
     (tmp_path / "source/readme.txt").write_text("hello")
     with pytest.raises(DataError, match="the source holds no images"):
         run(tmp_path, "folder")
-    with pytest.raises(DataError, match="the source holds no annotations"):
+    with pytest.raises(DataError, match="the source holds no Pascal VOC annotations"):
         run(tmp_path, "voc")
     with pytest.raises(DataError, match="neither a folder nor an archive"):
         run(tmp_path, "folder", "source/readme.txt")

@@ -90,6 +90,14 @@ def test_bad_input_ends_with_four_lines_and_leaves_nothing(project: Path) -> Non
     output = call(project, sys.executable, "-m", "pipelines.prepare", "source.path=nowhere", "build=other", expect=1)
     assert [line.split(":")[0].strip() for line in output.splitlines()] == ["error", "where", "expected", "to do"]
     assert not list((project / "other").glob("classification/*"))
+    # What no stage depends on would go stale: `dvc repro` takes no such source.
+    tiny = project / "conf/experiment/tiny.yaml"
+    text = tiny.read_text()
+    tiny.write_text(text.replace("kind: voc\n", "kind: voc\n      path: ../elsewhere\n", 1))
+    output = call(project, sys.executable, "-m", "pipelines.config", expect=1)
+    tiny.write_text(text)
+    assert "error: DVC would not notice a change of ../elsewhere" in output
+    assert "setting detection.data.source.path" in output
     assert sorted(path.name for path in (project / "build").glob("*")) == before
 
 

@@ -149,7 +149,8 @@ def test_by_hand_against_the_gate_needs_force_and_is_recorded(project: Project) 
         "the gate says: refuse: accuracy 0.8750 is below its floor 0.9\n"
         "  where:    model greys-brightness, version 1\n"
         "  expected: a version the gate promotes\n"
-        "  to do:    train a better model, or add --force with --why; both are recorded in the audit"
+        "  to do:    train a better model; or add --force with --why, as where classes or data have changed on purpose "
+        "and nothing can be compared; both are recorded in the audit"
     )
     assert by_hand(project, "1", force=True) == "1"
     assert audit(project)[0]["forced"] is True

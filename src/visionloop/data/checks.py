@@ -280,6 +280,7 @@ def check_classes(
     ]
     for name, counts in sorted(class_counts.items()):
         findings += _class_coverage(name, counts, num_per_split)
+    findings += _similar_classes({name: counts.total() for name, counts in sorted(class_counts.items())})
     few = {name: counts.total() for name, counts in sorted(class_counts.items()) if counts.total() < _FEW}
     return [*findings, _few_examples(few, len(class_counts))] if few else findings
 
@@ -308,6 +309,26 @@ def _class_coverage(name: str, counts: Counter[Split], num_per_split: Counter[Sp
             expected="every class in every split",
             action="its metrics are undefined there; add labelled images",
         )
+    ]
+
+
+def _similar_classes(num_objects: dict[str, int]) -> list[Finding]:
+    alike: dict[str, list[str]] = {}
+    for name in num_objects:
+        alike.setdefault("".join(filter(str.isalnum, name.casefold())) or name, []).append(name)
+    return [
+        Finding(
+            rule="similar_classes",
+            severity="warning",
+            file="the source",
+            found="classes "
+            + " and ".join(f"{name!r} ({num_objects[name]:,})" for name in names)
+            + " differ by case, spaces or signs only",
+            expected="one spelling of each class",
+            action="kept apart; if they are one class, correct the labels",
+        )
+        for names in alike.values()
+        if len(names) > 1
     ]
 
 

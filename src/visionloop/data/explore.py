@@ -141,7 +141,7 @@ def _report(
         for name, counts in info.class_counts.items()
     ]
     shown = [
-        [item["severity"], item["rule"], item["file"], item["record"], item["found"], item["action"]]
+        [item["severity"], item["rule"], item["file"], item["record"], item["found"], item["expected"], item["action"]]
         for item in findings[:_SHOWN_FINDINGS]
     ]
     more = len(findings) - len(shown)
@@ -172,7 +172,7 @@ def _report(
             else "The check found nothing wrong with the source.",
             tables=[
                 Table(
-                    columns=["severity", "rule", "file", "record", "found", "done"],
+                    columns=["severity", "rule", "file", "record", "found", "expected", "done"],
                     rows=shown,
                     caption=f"{more} more in findings.csv." if more > 0 else "",
                 )
@@ -243,7 +243,8 @@ def _light_histograms(light: npt.NDArray[np.float64]) -> Figure:
     axes.hist(light[:, 0], bins, alpha=0.65, color=PALETTE[0], label="brightness (mean)")
     axes.hist(light[:, 1], bins, alpha=0.65, color=PALETTE[1], label="contrast (deviation)")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend()
+    axes.margins(y=0.25)  # room for the legend above the tallest bar
+    axes.legend(loc="upper right")
     return figure
 
 

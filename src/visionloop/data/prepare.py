@@ -11,13 +11,13 @@ from pathlib import Path, PurePosixPath
 
 from visionloop import __version__
 from visionloop.core import files
-from visionloop.core.errors import ConfigError, ImageError
+from visionloop.core.errors import ConfigError, DataError, ImageError
 from visionloop.core.images import decode_image
 from visionloop.core.progress import track
 from visionloop.data import checks
 from visionloop.data.duplicates import Identity, check_labels, check_leaks
 from visionloop.data.findings import Finding, count_rules, sorted_findings, write_findings
-from visionloop.data.formats import Record, Source, open_source
+from visionloop.data.formats import Record, Source, open_source, suggest_kind
 from visionloop.data.formats.names import suffix
 from visionloop.data.overlay import FROM_FEEDBACK, Overlay, OverlaySource, identity
 from visionloop.data.requirements import Requirements
@@ -115,6 +115,9 @@ def prepare(
     try:
         with files.new_folder(out_dir) as folder:
             info, findings = _prepare(settings, requirements, source, overlay, folder, progress)
+    except DataError as error:
+        suggest_kind(error, settings.source.kind, source.likely_kind)
+        raise
     finally:
         source.close()
     return PrepareResult(dataset=Dataset(out_dir, info), findings=findings, ignored=source.ignored)

@@ -154,6 +154,13 @@ class Dataset:
         Raises:
             DataError: a file is missing or damaged.
         """
+        if not (root / "dataset.json").is_file():
+            raise DataError(
+                "there is no dataset",
+                where=str(root),
+                expected="what the stage prepare writes",
+                action="run it first: `dvc repro`, or `python -m pipelines.prepare` for the same task and build",
+            )
         values = files.read_json(root / "dataset.json")
         try:
             info = DatasetInfo(**(values | {"classes": tuple(values["classes"])}))

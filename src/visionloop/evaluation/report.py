@@ -64,7 +64,10 @@ def _primary_interval(summary: EvaluationSummary) -> str | None:
 def _classes(summary: EvaluationSummary) -> Section:
     columns = list(summary.per_class[0]) if summary.per_class else []
     rows = [[_cell(row[name]) for name in columns] for row in summary.per_class]
-    caption = "One row a class; support counts its objects in this split. An empty cell has no ground truth."
+    caption = (
+        "One row a class; support counts its objects in this split. A cell is empty where nothing defines it: "
+        "precision without predictions, recall and AP without objects."
+    )
     table = Table(columns=[_words(name) for name in columns], rows=rows, caption=caption)
     return Section(
         title="Class by class",

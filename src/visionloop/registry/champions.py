@@ -138,7 +138,8 @@ def promote_by_hand(
             f"the gate says: {verdict.summary}" if verdict else "the gate has not judged this version",
             where=f"model {model}, version {chosen}",
             expected="a version the gate promotes",
-            action="train a better model, or add --force with --why; both are recorded in the audit",
+            action="train a better model; or add --force with --why, as where classes or data have changed on "
+            "purpose and nothing can be compared; both are recorded in the audit",
         )
     return promote(
         settings, root, model, chosen, expected_champion=aliases.get(CHAMPION), who=who, why=why, now=now,

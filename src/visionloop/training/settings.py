@@ -88,7 +88,7 @@ def few_steps_warning(num_steps: int, settings: TrainingSettings) -> str:
     epochs = math.ceil(settings.max_epochs * _FEW_STEPS / num_steps)
     return (
         f"{num_steps} optimizer steps in all are few to learn anything by: set training.max_epochs={epochs} or more, "
-        "add images, or begin with pretrained weights (model.weights)"
+        "add images, or begin with pretrained weights (model.weights of one of torchvision's architectures)"
     )
 
 

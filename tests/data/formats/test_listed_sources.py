@@ -376,14 +376,19 @@ def test_what_is_wrong_in_yolo_is_named(tmp_path: Path, scenes: Scenes) -> None:
     (labels / "ghost.txt").write_text(good)
     result = run(tmp_path, "yolo", tolerated=0.5)
     file = "labels/train/im001.txt"
+    boxes = sum(
+        len(sample.objects) for sample in result.dataset.iter_samples()
+    )  # less the polygon, and one without area
+    mixed = f"1 lines are polygons (as labels/train/im002.txt, line 1), {boxes} are boxes"
     assert {(item.rule, item.file, item.found) for item in result.findings} == {
-        ("bad_object", file, "there is no class 9 in data.yaml"),
+        ("bad_object", file, "there is no class 9: data.yaml names 3, from 0"),
         ("bad_object", file, "the center (40, 50) is no fraction of the image's sides"),
         ("bad_object", file, "6 values, as predictions have with their score"),
         ("bad_object", file, "'red 0.5 0.5 0.2 0.2' are not numbers"),
         ("bad_object", file, "a value is not finite"),
         ("degenerate_box", file, "box (32, 25.6, 32, 38.4) has no area"),
         ("missing_image", "labels/train/ghost.txt", "there is no image for this label file"),
+        ("mixed_labels", "labels/train/im002.txt", mixed),
         ("no_label_file", "images/train/im004.png", "1 of 24 images have no label file"),
     }
     samples = {sample.id[-5:]: sample for sample in result.dataset.iter_samples()}
@@ -392,11 +397,38 @@ def test_what_is_wrong_in_yolo_is_named(tmp_path: Path, scenes: Scenes) -> None:
     assert samples["im003"].objects == samples["im004"].objects == ()
 
 
-@pytest.mark.parametrize("text", ["names: 3", "nc: 3", "names: [", "names: {a: b}", "names: ['']"])
+@pytest.mark.parametrize("text", ["names: 3", "nc: 3", "names: [", "names: {a: b}", "names: ['']", "nc: 2\nnames: [a]"])
 def test_yolo_without_names_of_classes(tmp_path: Path, scenes: Scenes, text: str) -> None:
     (write_yolo(tmp_path, scenes) / "data.yaml").write_text(text)
-    with pytest.raises(DataError, match="the source does not name its classes"):
+    found = "does not name its classes" if text == "nc: 3" else r"classes cannot be read\n  - data\.yaml: "
+    with pytest.raises(DataError, match=found):
         run(tmp_path, "yolo")
+
+
+def test_lines_that_ran_into_one_are_told(tmp_path: Path, scenes: Scenes) -> None:
+    path = write_yolo(tmp_path, scenes) / "labels/train/im001.txt"
+    first, *_ = path.read_text().splitlines()
+    path.write_text(f"{first}1 0.5 0.5 0.2 0.2\n")
+    (found,) = run(tmp_path, "yolo").findings
+    assert (found.rule, found.severity) == ("mixed_labels", "warning")
+    assert "1 lines are polygons (as labels/train/im001.txt, line 1)" in found.found
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_files_that_look_like_another_kind_are_told(tmp_path: Path, scenes: Scenes, kind: str) -> None:
+    WRITERS[kind](tmp_path, scenes)
+    for other in {"coco", "yolo", "csv", "voc", "folder"} - {kind}:
+        with pytest.raises(DataError) as error:
+            run(tmp_path, other)
+        assert f"`source: {kind}` in conf/<task>/default.yaml" in error.value.action
+
+
+def test_spellings_of_one_class_are_told(tmp_path: Path) -> None:
+    source = make_folder_source(tmp_path / "source")
+    rows = [f"{path.parent.name}/{path.name},{path.parent.name}" for path in sorted(source.glob("*/*.png"))]
+    (source / "labels.csv").write_text("\n".join(["path,label", *rows[:-1], rows[-1].replace(",red", ",Red ")]) + "\n")
+    found = next(item for item in run(tmp_path, "csv", boxes=False).findings if item.rule == "similar_classes")
+    assert found.found == "classes 'Red' (1) and 'red' (11) differ by case, spaces or signs only"
 
 
 def test_yolo_without_any_label_file(tmp_path: Path, scenes: Scenes) -> None:
@@ -474,8 +506,17 @@ def test_names_that_fit_several_images_are_not_guessed(tmp_path: Path) -> None:
     assert found.found == "'0.png' fits 3 images (blue/0.png, green/0.png, red/0.png)"
 
 
-def test_a_table_without_the_columns(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("picture,kind\na.png,red\n", "labels.csv has the columns 'picture', 'kind'"),
+        ("0.png,red\n1.png,red\n", "labels.csv has the columns '0.png', 'red': a line of names is missing"),
+    ],
+)
+def test_a_table_without_the_columns(tmp_path: Path, text: str, found: str) -> None:
     source = make_folder_source(tmp_path / "source")
-    (source / "labels.csv").write_text("picture,kind\na.png,red\n")
-    with pytest.raises(DataError, match=r"labels\.csv has the columns 'picture', 'kind'"):
+    (source / "labels.csv").write_text(text)
+    with pytest.raises(DataError) as error:
         run(tmp_path, "csv", boxes=False)
+    assert found in error.value.what
+    assert "filename" in error.value.expected

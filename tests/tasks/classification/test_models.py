@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.error import URLError
 
 import cv2
 import numpy as np
@@ -42,6 +43,22 @@ def test_weights_enum_of_another_architecture() -> None:
     with pytest.raises(ModelError, match="resnet18 has no weights") as error:
         build_model(model, 3)
     assert "ResNet18_Weights.IMAGENET1K_V1" in error.value.expected
+
+
+@pytest.mark.parametrize("architecture", ["resnet18", "mobilenet_v3_small"])
+def test_pretrained_weights_without_a_network(
+    architecture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise URLError("Name or service not known")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("torch.hub.urlopen", refuse)
+    weights = {"resnet18": "ResNet18_Weights.IMAGENET1K_V1", "mobilenet_v3_small": "MobileNet_V3_Small_Weights.DEFAULT"}
+    model = ClassificationModelSettings(architecture=architecture, weights=weights[architecture])
+    with pytest.raises(ModelError, match="the pretrained weights cannot be fetched") as error:
+        build_model(model, 3)
+    assert "model.weights to the file" in error.value.action
 
 
 @pytest.mark.parametrize("preset", ["none", "light", "standard", "strong"])

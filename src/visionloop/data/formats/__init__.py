@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from visionloop.core.errors import DataError
 from visionloop.data.formats.coco import CocoSource
 from visionloop.data.formats.folder import FolderSource
 from visionloop.data.formats.members import open_members
+from visionloop.data.formats.names import likely_kind
 from visionloop.data.formats.source import RawObject, Record, Source
 from visionloop.data.formats.table import TableSource
 from visionloop.data.formats.voc import VocSource
 from visionloop.data.formats.yolo import YoloSource
 from visionloop.data.settings import SourceSettings
 
-__all__ = ["RawObject", "Record", "Source", "open_source"]
+__all__ = ["RawObject", "Record", "Source", "open_source", "suggest_kind"]
 
 
 def open_source(settings: SourceSettings, *, root: Path) -> Source:
@@ -38,6 +40,18 @@ def open_source(settings: SourceSettings, *, root: Path) -> Source:
             case "csv":
                 return TableSource(members, one_based=settings.one_based)
         return FolderSource(members)
+    except DataError as error:
+        suggest_kind(error, settings.kind, likely_kind(members.names))
+        members.close()
+        raise
     except BaseException:
         members.close()
         raise
+
+
+def suggest_kind(error: DataError, kind: str, likely: str | None) -> None:
+    """Say in an error about a source of `kind` that its files look like `likely`, where that is another."""
+    if likely not in (None, kind):
+        error.action += (
+            f"; the files look like data.source.kind={likely}: `source: {likely}` in conf/<task>/default.yaml"
+        )

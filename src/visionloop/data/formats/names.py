@@ -46,6 +46,22 @@ def find_root(names: Sequence[str]) -> str:
         root += only + "/"
 
 
+def likely_kind(names: Sequence[str]) -> str | None:
+    """The layout (`data.source.kind`) that a source's files look like; None where they look like none."""
+    suffixes = {suffix(name) for name in names}
+    paths = [PurePosixPath(name) for name in names]
+    if any(path.suffix == ".txt" and "labels" in path.parts[:-1] for path in paths):
+        return "yolo"
+    if any(path.suffix == ".xml" and path.parent.name.lower() == "annotations" for path in paths):
+        return "voc"
+    if any(path.suffix == ".json" and re.search("coco|instances|annotations", path.name.lower()) for path in paths):
+        return "coco"
+    if {".csv", ".tsv"} & suffixes:
+        return "csv"
+    folders = {path.parent for path in paths if path.suffix.lower() in SUFFIXES}
+    return "folder" if len(folders) > 1 else None
+
+
 def relative_parts(name: str) -> tuple[str, ...]:
     r"""The parts of somebody else's path, which may begin on another machine.
 

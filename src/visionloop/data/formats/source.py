@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from visionloop.data.findings import Finding, Severity
 from visionloop.data.formats.members import Members
-from visionloop.data.formats.names import suffix
+from visionloop.data.formats.names import likely_kind, suffix
 from visionloop.data.samples import Split
 
 
@@ -85,6 +85,11 @@ class Source(ABC):
     def where(self) -> str:
         """Folder or archive, for messages."""
         return self._members.where
+
+    @property
+    def likely_kind(self) -> str | None:
+        """What the files look like; see `names.likely_kind`."""
+        return likely_kind(self._members.names)
 
     def read(self, member: str) -> bytes:
         """A file's bytes; what was read counts towards `content_hash`."""

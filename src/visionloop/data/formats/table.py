@@ -8,6 +8,7 @@ import math
 from pathlib import PurePosixPath
 
 from visionloop.core.errors import DataError
+from visionloop.core.images import SUFFIXES
 from visionloop.data.formats.listed import Listed, ListedSource
 from visionloop.data.formats.members import Members
 from visionloop.data.formats.names import SPLIT_NAMES, split_of, suffix
@@ -53,7 +54,7 @@ class TableSource(ListedSource):
             # Competitions hand out an example of an answer, whose labels are made up.
             if suffix(name) not in _SUFFIXES or PurePosixPath(name).name.lower().startswith("sample_submission"):
                 continue
-            text = self.read(name).decode("utf-8-sig", "replace")
+            text = self.read(name).decode("utf-8-sig", "replace").replace("\r\n", "\n").replace("\r", "\n")
             head = text.partition("\n")[0]
             separator = max("\t;,", key=head.count)
             try:
@@ -65,13 +66,17 @@ class TableSource(ListedSource):
             if {"image", "label"} <= columns.keys():
                 tables[name] = columns, rows
             else:
-                problems.append(f"{name} has the columns " + ", ".join(repr(word.strip()) for word in header[:12]))
+                found = ", ".join(repr(word.strip()) for word in header[:12])
+                bare = any(suffix(word.strip()) in SUFFIXES for word in header)
+                problems.append(f"{name} has the columns {found}" + (": a line of names is missing" if bare else ""))
         if not tables:
+            image, label = (" or ".join(_COLUMNS[what]) for what in ("image", "label"))
             raise DataError(
                 "the source holds no table of labels" + "".join(f"\n  - {problem}" for problem in problems[:5]),
                 where=members.where,
-                expected="a .csv file with the columns image and label; for boxes xmin, ymin, xmax, ymax, too",
-                action="rename the columns, or choose another data.source.kind",
+                expected=f"a .csv file with a column for the image ({image}) and one for the label ({label}); "
+                "for boxes xmin, ymin, xmax, ymax, too",
+                action="rename the columns" if problems else "bring a table there",
             )
         return tables
 

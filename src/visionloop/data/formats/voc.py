@@ -234,7 +234,7 @@ def _find_annotations(members: Members) -> tuple[str, dict[str, str]]:
         return next(iter(by_root.items()))
     if not by_root:
         raise DataError(
-            "the source holds no annotations",
+            "the source holds no Pascal VOC annotations",
             where=members.where,
             expected="Pascal VOC: JPEGImages/*.jpg with Annotations/*.xml",
             action="correct data.source.path, or choose another data.source.kind",

@@ -41,6 +41,7 @@ class YoloSource(Source):
             )
         self._root = find_root(members.names)
         self._file, description, self._classes = self._description(members)
+        self._num_boxes, self._polygons = 0, list[str]()
         self._has_key_points = "kpt_shape" in description
         self.class_names = tuple(dict.fromkeys(self._classes.values()))
         texts = {name for name in members.names if suffix(name) == ".txt"}
@@ -90,6 +91,15 @@ class YoloSource(Source):
                 num_broken=num_broken,
                 fractions=True,
             )
+        if self._num_boxes and self._polygons:
+            self.find(
+                "mixed_labels",
+                self._polygons[0].partition(", line")[0],
+                f"{len(self._polygons):,} lines are polygons (as {self._polygons[0]}), {self._num_boxes:,} are boxes",
+                "one kind of label; two lines that ran into one look like a polygon, too",
+                action="the boxes round the polygons are taken",
+                severity="warning",
+            )
 
     def _description(self, members: Members) -> tuple[str, dict[str, Any], dict[int, str]]:
         """The file that names the classes, its content where it is YAML, and the classes by number."""
@@ -102,17 +112,21 @@ class YoloSource(Source):
                 if path.suffix.lower() in (".yaml", ".yml"):
                     content = yaml.safe_load(self.read(name))
                     if isinstance(content, dict) and "names" in content:
-                        return name, content, _numbered(content["names"])
+                        classes = _numbered(content["names"])
+                        if content.get("nc", len(classes)) != len(classes):
+                            raise ValueError(f"nc is {content['nc']}, but names has {len(classes)}")
+                        return name, content, classes
                 elif path.name in _NAME_LISTS:
                     lines = self.read(name).decode("utf-8").splitlines()
                     return name, {}, _numbered([line.strip() for line in lines if line.strip()])
             except (ValueError, yaml.YAMLError) as error:
                 problems.append(f"{name}: {' '.join(str(error).split())[:200]}")
+        title = "the source's classes cannot be read" if problems else "the source does not name its classes"
         raise DataError(
-            "the source does not name its classes" + "".join(f"\n  - {problem}" for problem in problems[:5]),
+            title + "".join(f"\n  - {problem}" for problem in problems[:5]),
             where=members.where,
             expected="data.yaml with names: [first, second], or " + ", ".join(_NAME_LISTS),
-            action="add one, or choose another data.source.kind",
+            action="mend it" if problems else "add one",
         )
 
     def _read_splits(self, description: dict[str, Any], members: Members) -> dict[str, Split]:
@@ -177,11 +191,16 @@ class YoloSource(Source):
             if not line.strip():
                 continue
             try:
-                name, corners = self._parse(line.split())
+                words = line.split()
+                name, corners = self._parse(words)
             except ValueError as error:
                 self.find("bad_object", label, str(error), _EXPECTED, record=f"line {number}")
                 num_broken += 1
                 continue
+            if len(words) > 5 and not self._has_key_points:
+                self._polygons.append(f"{label}, line {number}")
+            else:
+                self._num_boxes += 1
             objects.append(RawObject(name=name, corners=corners, box_xyxy=corners, record=f"line {number} ({name})"))
         return objects, num_broken
 
@@ -197,7 +216,7 @@ class YoloSource(Source):
             raise ValueError(f"{' '.join(words)[:60]!r} are not numbers") from None
         name = self._classes.get(int(number)) if number.is_integer() else None
         if name is None:
-            raise ValueError(f"there is no class {words[0]} in {self._file}")
+            raise ValueError(f"there is no class {words[0]}: {self._file} names {len(self._classes)}, from 0")
         if not all(math.isfinite(value) for value in values):
             raise ValueError("a value is not finite")
         if self._has_key_points:

@@ -73,10 +73,12 @@ def _confusion(evaluation: Evaluation, classes: Sequence[str]) -> Canvas:
 
 
 def _f1(evaluation: Evaluation) -> Canvas:
-    rows = sorted(evaluation.per_class, key=lambda row: row["f1"] or 0.0)[:_MAX_NAMED]
+    # Without objects or predictions of a class there is nothing to draw.
+    known = [row for row in evaluation.per_class if row["f1"] is not None]
+    rows = sorted(known, key=lambda row: row["f1"])[:_MAX_NAMED]
     canvas = Canvas(figsize=(_WIDTH, max(4.2, 1.2 + 0.28 * len(rows))), layout="constrained")
     axes: Any = canvas.subplots()
-    values = [row["f1"] or 0.0 for row in rows]
+    values = [row["f1"] for row in rows]
     bars = axes.barh([row["class"] for row in rows], values, color=PALETTE[0])
     axes.bar_label(bars, [f"{value:.3f}" for value in values], padding=3, fontsize=8)
     axes.set(xlabel="F1", xlim=(0, 1.1))

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from visionloop.core.errors import ModelError, near_matches
-from visionloop.networks import ConvBlock, Residual, load_weights
+from visionloop.networks import ConvBlock, Residual, fetched, load_weights
 from visionloop.tasks.classification.task import ClassificationModelSettings
 
 SMALL_CNN = "small_cnn"
@@ -139,7 +139,8 @@ def _torchvision_model(settings: ClassificationModelSettings, num_classes: int) 
     pretrained = _weights_enum(name, settings.weights) if settings.weights and _is_enum(settings.weights) else None
     # Inception and GoogLeNet return side outputs in training unless told otherwise.
     extra = {"aux_logits": False} if pretrained is None and name in ("googlenet", "inception_v3") else {}
-    model: nn.Module = torchvision.models.get_model(name, weights=pretrained, **extra)
+    with fetched(str(settings.weights)):
+        model: nn.Module = torchvision.models.get_model(name, weights=pretrained, **extra)
     if hasattr(model, "aux_logits"):
         # A pretrained one keeps side heads and an input transform that a bundle, rebuilt without the enum, would lose.
         if pretrained is not None:
@@ -194,7 +195,7 @@ def _is_enum(weights: str) -> bool:
 def _weights_enum(name: str, weights: str) -> object:
     enum = torchvision.models.get_model_weights(name)
     known = [str(member) for member in enum]
-    if weights not in known:
+    if weights not in (*known, f"{enum.__name__}.DEFAULT"):
         raise ModelError(
             f"{name} has no weights {weights!r}",
             where="setting model.weights",

@@ -31,6 +31,8 @@ def all_figures(evaluation: Evaluation, examples: Sequence[Example], classes: Se
 
 
 _CURVES = "At IoU 0.5, over all score thresholds; the area under a curve is the class's AP at 0.5."
+_ROOM = 0.12
+"""Average precision from which a bar is long enough for its number."""
 _AP = "Dark: mean over IoU 0.5 to 0.95, which also asks for exact boxes. Light: at IoU 0.5. The weakest classes first."
 _WORST = (
     "Solid: what was found at the operating point, in the class's colour. White dashes: the truth. Below each: what "
@@ -52,7 +54,7 @@ def _curves(evaluation: Evaluation, classes: Sequence[str]) -> Canvas:
         axes.plot([row["recall"] for row in rows], [row["precision"] for row in rows], color=colour, label=name)
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
     if len(classes) <= 20:
-        axes.legend(loc="lower left", ncols=1 + len(classes) // 8)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(len(classes), 4), fontsize=8)
     return canvas
 
 
@@ -62,8 +64,15 @@ def _bars(evaluation: Evaluation) -> Canvas:
     axes: Any = canvas.subplots()
     names = [f"{row['class']} ({row['support']})" for row in rows]
     axes.barh(names, [row["ap_50"] or 0.0 for row in rows], color="#bfdbfe", label="AP at IoU 0.5")
-    bars = axes.barh(names, [row["ap"] or 0.0 for row in rows], color=PALETTE[0], height=0.5, label="AP")
-    axes.bar_label(bars, [f"{row['ap'] or 0.0:.3f}" for row in rows], label_type="center", color="white", fontsize=8)
+    axes.barh(names, [row["ap"] or 0.0 for row in rows], color=PALETTE[0], height=0.5, label="AP")
+    for place, row in enumerate(rows):
+        if row["ap"] is None:
+            continue
+        # A short bar has no room for its number.
+        inside = row["ap"] > _ROOM
+        x = row["ap"] / 2 if inside else (row["ap_50"] or 0.0) + 0.02
+        style = {"ha": "center", "color": "white"} if inside else {"ha": "left"}
+        axes.text(x, place, f"{row['ap']:.3f}", va="center", fontsize=8, **style)
     axes.set(xlabel="average precision", xlim=(0, 1.02))
     axes.invert_yaxis()
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)

@@ -18,7 +18,7 @@ from torchvision.ops import FeaturePyramidNetwork
 
 from visionloop.core.errors import ModelError, near_matches
 from visionloop.core.images import Recipe
-from visionloop.networks import ConvBlock, Residual, adopt_weights, load_weights, normalise
+from visionloop.networks import ConvBlock, Residual, adopt_weights, fetched, load_weights, normalise
 from visionloop.tasks.detection.task import DetectionModelSettings
 
 LIGHT = "light_fcos"
@@ -131,9 +131,11 @@ def _torchvision(settings: DetectionModelSettings, num_classes: int) -> nn.Modul
     # SSD's softmax has a class of its own for the background, at 0.
     outputs = num_classes + 1 if name.startswith("ssd") else num_classes
     try:
-        model = ONE_STAGE[name](weights=None, weights_backbone=settings.weights_backbone, num_classes=outputs)
+        with fetched(str(settings.weights or settings.weights_backbone)):
+            model = ONE_STAGE[name](weights=None, weights_backbone=settings.weights_backbone, num_classes=outputs)
         if settings.weights and _is_enum(settings.weights):
-            state = torchvision.models.get_weight(settings.weights).get_state_dict(progress=False)
+            with fetched(settings.weights):
+                state = torchvision.models.get_weight(settings.weights).get_state_dict(progress=False)
             adopt_weights(model, state, head=_CLASS_HEAD, where=f"setting model.weights: {settings.weights}")
     except (KeyError, ValueError) as error:
         known = [str(member) for member in torchvision.models.get_model_weights(name)]
