@@ -6,6 +6,7 @@ Defective images and objects are kept out and listed. Too many of them, or a def
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -315,7 +316,7 @@ def _class_coverage(name: str, counts: Counter[Split], num_per_split: Counter[Sp
 def _similar_classes(num_objects: dict[str, int]) -> list[Finding]:
     alike: dict[str, list[str]] = {}
     for name in num_objects:
-        alike.setdefault("".join(filter(str.isalnum, name.casefold())) or name, []).append(name)
+        alike.setdefault(re.sub(r"[\s_-]+", "", name.casefold()) or name, []).append(name)
     return [
         Finding(
             rule="similar_classes",
@@ -323,7 +324,7 @@ def _similar_classes(num_objects: dict[str, int]) -> list[Finding]:
             file="the source",
             found="classes "
             + " and ".join(f"{name!r} ({num_objects[name]:,})" for name in names)
-            + " differ by case, spaces or signs only",
+            + " differ by case, spaces, _ or - only",
             expected="one spelling of each class",
             action="kept apart; if they are one class, correct the labels",
         )
@@ -357,9 +358,7 @@ def _empty_classes(names: Sequence[str]) -> list[Finding]:
             rule="empty_class",
             severity="warning",
             file="the source",
-            found=f"class {named} has no usable image"
-            if len(names) == 1
-            else f"{len(names)} classes have no usable image: {named}",
+            found=found,
             expected="images of every class that the source names",
             action="left out; add images, or remove the names",
         )

@@ -72,7 +72,7 @@ class CocoSource(ListedSource):
             images[key] = listed = self.list_image(name, annotation=file, record=f"image {index}", split=split)
             if listed is not None:
                 listed.declared_size = _declared_size(image)
-        groups = {category.get("supercategory") for category in content["categories"]}
+        groups = {str(category.get("supercategory")) for category in content["categories"]}
         used = set()
         for index, annotation in enumerate(content["annotations"]):
             used.add(self._add(file, index, annotation, images, names))
@@ -169,4 +169,8 @@ def _numbers(values: Any) -> Sequence[float]:
     """The values as floats; none where one of them is no finite number."""
     if not isinstance(values, list) or any(isinstance(v, bool) or not isinstance(v, int | float) for v in values):
         return []
-    return [float(value) for value in values] if all(math.isfinite(value) for value in values) else []
+    try:
+        numbers = [float(value) for value in values]
+    except OverflowError:  # JSON's integers have no bound
+        return []
+    return numbers if all(map(math.isfinite, numbers)) else []

@@ -41,7 +41,8 @@ class YoloSource(Source):
             )
         self._root = find_root(members.names)
         self._file, description, self._classes = self._description(members)
-        self._num_boxes, self._polygons = 0, list[str]()
+        self._num_boxes = self._num_polygons = 0
+        self._first_polygon = ("", "")
         self._has_key_points = "kpt_shape" in description
         self.class_names = tuple(dict.fromkeys(self._classes.values()))
         texts = {name for name in members.names if suffix(name) == ".txt"}
@@ -91,12 +92,14 @@ class YoloSource(Source):
                 num_broken=num_broken,
                 fractions=True,
             )
-        if self._num_boxes and self._polygons:
+        if self._num_boxes and self._num_polygons:
+            file, line = self._first_polygon
             self.find(
                 "mixed_labels",
-                self._polygons[0].partition(", line")[0],
-                f"{len(self._polygons):,} lines are polygons (as {self._polygons[0]}), {self._num_boxes:,} are boxes",
+                file,
+                f"{self._num_polygons:,} lines of the labels are polygons, {self._num_boxes:,} are boxes",
                 "one kind of label; two lines that ran into one look like a polygon, too",
+                record=line,
                 action="the boxes round the polygons are taken",
                 severity="warning",
             )
@@ -198,7 +201,8 @@ class YoloSource(Source):
                 num_broken += 1
                 continue
             if len(words) > 5 and not self._has_key_points:
-                self._polygons.append(f"{label}, line {number}")
+                self._first_polygon = self._first_polygon if self._num_polygons else (label, f"line {number}")
+                self._num_polygons += 1
             else:
                 self._num_boxes += 1
             objects.append(RawObject(name=name, corners=corners, box_xyxy=corners, record=f"line {number} ({name})"))
