@@ -106,13 +106,18 @@ def test_what_is_wrong_in_yolo_is_named(tmp_path: Path, scenes: Scenes) -> None:
         ("mixed_labels", "labels/train/im002.txt", mixed),
         ("no_label_file", "images/train/im004.png", "1 of 24 images have no label file"),
     }
+    at = {item.found: item.record for item in result.findings if item.file == file}
+    # Two lines are there twice, and lines count as an editor counts them.
+    assert at["'red 0.5 0.5 0.2 0.2' are not numbers"] == "line 8"
     samples = {sample.id[-5:]: sample for sample in result.dataset.iter_samples()}
     assert len(samples["im001"].objects) == 2
     assert samples["im002"].objects[0].box_xyxy == (16, 16, 32, 48)
     assert samples["im003"].objects == samples["im004"].objects == ()
 
 
-@pytest.mark.parametrize("text", ["names: 3", "nc: 3", "names: [", "names: {a: b}", "names: ['']", "nc: 2\nnames: [a]"])
+@pytest.mark.parametrize(
+    "text", ["names: 3", "nc: 3", "names: [", "names: {a: b}", "names: ['']", "names: {null: a}", "nc: 2\nnames: [a]"]
+)
 def test_yolo_without_names_of_classes(tmp_path: Path, scenes: Scenes, text: str) -> None:
     (write_yolo(tmp_path, scenes) / "data.yaml").write_text(text)
     found = "does not name its classes" if text == "nc: 3" else r"classes cannot be read\n  - data\.yaml: "

@@ -53,7 +53,7 @@ class YoloSource(Source):
         for name in stray:
             self.find("missing_image", name, "there is no image for this label file", "an image of the same name")
         folders = {str(PurePosixPath(name).parent) for name in self._images.names}
-        others = [name for name in members.names if name not in used and name not in texts and name != self._file]
+        others = [name for name in members.names if name not in used and name not in texts]
         beside = [name for name in others if suffix(name) and str(PurePosixPath(name).parent) in folders - {"."}]
         self.findings += unsupported(beside)
         self.ignored += tuple(name for name in members.names if name not in {*used, *stray, *beside})
@@ -122,7 +122,7 @@ class YoloSource(Source):
                 elif path.name in _NAME_LISTS:
                     lines = self.read(name).decode("utf-8").splitlines()
                     return name, {}, _numbered([line.strip() for line in lines if line.strip()])
-            except (ValueError, yaml.YAMLError) as error:
+            except (TypeError, ValueError, yaml.YAMLError) as error:
                 problems.append(f"{name}: {' '.join(str(error).split())[:200]}")
         title = "the source's classes cannot be read" if problems else "the source does not name its classes"
         raise DataError(
@@ -189,10 +189,11 @@ class YoloSource(Source):
         """The objects of a label file, and how many lines are none."""
         objects, num_broken = [], 0
         # Exporters repeat lines, and Ultralytics drops what is repeated.
-        lines = dict.fromkeys(self.read(label).decode("utf-8", "replace").splitlines())
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
+        seen: set[str] = set()
+        for number, line in enumerate(self.read(label).decode("utf-8", "replace").splitlines(), start=1):
+            if not line.strip() or line in seen:
                 continue
+            seen.add(line)
             try:
                 words = line.split()
                 name, corners = self._parse(words)
